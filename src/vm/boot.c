@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * boot: see boot.h. Nothing of the sandbox reaches the machine before the guest has answered once: that makes the try
+ * on KVM safe, and it is the moment from which a frozen machine can later be thawed.
+ */
+#include "vm/boot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+
+#define KVM_HELLO_MS 15000
+#define ENTROPY_BYTES 64
+
+static void fail(struct machine *m, enum err_kind kind, const char *what, const char *why)
+{
+	struct err err;
+
+	(void)err_set(&err, kind, 0, "%s: %s", what, why && *why ? why : "no reason was given");
+	machine_failed(m, &err);
+}
+
+/* --- the guest is up: give it what is the sandbox's own --- */
+
+static void on_setup(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+	const char *nonce = json_string_value(json_object_get(reply, "nonce"));
+	const char *release = json_string_value(json_object_get(reply, "release"));
+	const json_t *mounts = json_object_get(reply, "mounts"), *mount;
+	size_t i, seen = 0;
+
+	if (m->state != MACHINE_STARTING)
+		return;
+	if (err) {
+		machine_failed(m, err);
+		return;
+	}
+	if (m->spec->nworkspaces > 0 && (!nonce || !str_eq(nonce, m->fs.nonce))) {
+		fail(m, ERR_INTERNAL, "the workspace is not mounted in the guest",
+		     "the guest did not read this machine's nonce through the file door");
+		return;
+	}
+	json_array_foreach(mounts, i, mount) {
+		json_int_t index = json_integer_value(json_object_get(mount, "index"));
+
+		if (index >= 0 && (size_t)index < m->spec->nworkspaces &&
+		    (uint64_t)json_integer_value(json_object_get(mount, "ino")) == m->fs.ino[index])
+			seen++;
+	}
+	if (seen != m->spec->nworkspaces) {
+		fail(m, ERR_INTERNAL, "the workspace is not mounted in the guest",
+		     "the guest sees another directory than the host at a workspace's path");
+		return;
+	}
+	str_escape(m->release, sizeof(m->release), release ? release : "", release ? strlen(release) : 0);
+	machine_started(m);
+}
+
+static json_t *setup_request(const struct machine *m)
+{
+	const struct spec *s = m->spec;
+	json_t *layers = json_array(), *workspaces = json_array(), *o;
+	uint8_t entropy[ENTROPY_BYTES];
+	char hex[2 * ENTROPY_BYTES + 1];
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
+		return NULL;
+	str_hex(hex, entropy, sizeof(entropy));
+	for (size_t i = 0; i < s->nlayers; i++)
+		(void)json_array_append_new(layers, json_integer(QEMU_LAYER_TARGET(i)));
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		(void)json_array_append_new(workspaces,
+					    json_pack("{s:i, s:s, s:b, s:s}", "index", (int)i, "path",
+						      s->workspaces[i].path, "readonly", s->workspaces[i].readonly,
+						      "type", s->workspaces[i].is_file ? "file" : "dir"));
+	o = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:o, s:O, s:b}", "hostname", s->hostname, "time_ns",
+		      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "entropy", hex, "machine_id", s->machine_id,
+		      "layers", layers, "disk", (int)QEMU_DISK_TARGET, "workspaces", workspaces, "env", s->env, "fs",
+		      s->nworkspaces > 0);
+	return o;
+}
+
+static void on_disk(void *user, const json_t *result, const char *error)
+{
+	struct machine *m = user;
+
+	if (error && m->state == MACHINE_STARTING)
+		fail(m, ERR_INTERNAL, "QEMU refused a disk", error);
+}
+
+/* `/dev/fdset/N` is what -add-fd registered; target and set differ by one because set 0 does not exist. */
+static int attach_disk(struct machine *m, unsigned target)
+{
+	bool own = target == QEMU_DISK_TARGET;
+	char node[16], file[32], dev[16];
+	json_t *block, *device;
+
+	(void)str_format(node, sizeof(node), "disk%u", target);
+	(void)str_format(dev, sizeof(dev), "scsi%u", target);
+	(void)str_format(file, sizeof(file), "/dev/fdset/%u", target + 1);
+	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", !own, "file",
+			  "driver", "file", "filename", file);
+	if (block && own) {
+		(void)json_object_set_new(block, "discard", json_string("unmap"));
+		(void)json_object_set_new(block, "detect-zeroes", json_string("unmap"));
+		(void)json_object_set_new(json_object_get(block, "file"), "discard", json_string("unmap"));
+	}
+	device = json_pack("{s:s, s:s, s:s, s:s, s:i}", "driver", "scsi-hd", "id", dev, "drive", node, "bus", "scsi.0",
+			   "scsi-id", (int)target);
+	if (!block || !device || qmp_call(m->qmp, "blockdev-add", block, on_disk, m) < 0) {
+		json_decref(device);
+		return -ENOMEM;
+	}
+	return qmp_call(m->qmp, "device_add", device, on_disk, m);
+}
+
+static void on_hello(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+	int r;
+
+	if (m->state != MACHINE_STARTING)
+		return;
+	if (err) {
+		if (m->accel.kvm && m->accel.fallback)
+			boot_machine_ended(m);
+		else
+			machine_failed(m, err);
+		return;
+	}
+	m->phase = "root";
+	r = attach_disk(m, QEMU_DISK_TARGET);
+	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
+		r = attach_disk(m, QEMU_LAYER_TARGET(i));
+	if (r == 0)
+		r = door_call(m->door, "/setup", setup_request(m), m->spec->boot_timeout_ms, on_setup, m);
+	if (r < 0)
+		fail(m, ERR_INTERNAL, "cannot set the guest up", strerror(-r));
+}
+
+/* --- processes --- */
+
+static void on_qmp_event(void *user, const char *name, const json_t *data)
+{
+	const char *reason = json_string_value(json_object_get(data, "reason"));
+
+	log_info("event=qmp name=%.40s reason=%.40s", name, reason ? reason : "-");
+}
+
+static void on_qmp_end(void *user)
+{
+}
+
+static void on_door_end(void *user, int error)
+{
+	log_info("event=door_end error=%d", error);
+}
+
+static const struct qmp_ops qmp_ops = { .event = on_qmp_event, .end = on_qmp_end };
+static const struct door_ops door_ops = { .end = on_door_end };
+
+static int start_helpers(struct machine *m, struct err *err)
+{
+	int r = qemu_start(m->spec, m->accel.kvm, &m->qemu, err);
+
+	if (r < 0)
+		return r;
+	m->qemu_err = console_to_log(m->loop, TAKE_FD(m->qemu.stderr_fd), "qemu");
+	m->console = console_to_file(m->loop, TAKE_FD(m->qemu.console_fd), m->spec->state_dir);
+	m->qmp = qmp_new(m->loop, TAKE_FD(m->qemu.qmp_fd), &qmp_ops, m);
+	m->door = door_new(m->loop, TAKE_FD(m->qemu.ctl_fd), &door_ops, m);
+	if (!m->qemu_err || !m->console || !m->qmp || !m->door)
+		return err_errno(err, ENOMEM, "cannot start the machine");
+	if (m->spec->nworkspaces > 0) {
+		r = fsdoor_start(m->spec, m->qemu.fs_fd, &m->fs, err);
+		if (r < 0)
+			return r;
+		m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
+	}
+	own_close_p(&m->qemu.fs_fd);
+	r = machine_watch_processes(m);
+	return r < 0 ? err_errno(err, -r, "cannot watch the machine's processes") : 0;
+}
+
+static void attempt(struct machine *m)
+{
+	uint64_t hello_ms = m->accel.kvm && m->accel.fallback ? KVM_HELLO_MS : m->spec->boot_timeout_ms;
+	struct err err = { 0 };
+
+	m->phase = "kernel";
+	if (start_helpers(m, &err) < 0) {
+		machine_failed(m, &err);
+		return;
+	}
+	log_info("event=boot accel=%s qemu_pid=%d fs_pid=%d", m->accel.kvm ? "kvm" : "tcg", m->qemu.pid, m->fs.pid);
+	if (door_call(m->door, "/health", NULL, hello_ms, on_hello, m) < 0)
+		fail(m, ERR_INTERNAL, "cannot reach the guest", "the control door did not open");
+}
+
+void boot_begin(struct machine *m)
+{
+	accel_decide(m->spec->accel, m->spec->cache_dir, &m->accel);
+	attempt(m);
+}
+
+/* bwrap's words for "no user namespaces" are many; what to do about it is one thing. */
+static bool no_namespaces(const char *words)
+{
+	return strstr(words, "bwrap:") && (strstr(words, "namespace") || strstr(words, "uid map"));
+}
+
+void boot_machine_ended(struct machine *m)
+{
+	struct err err;
+	char words[300];
+
+	console_drain(m->qemu_err);
+	(void)str_format(words, sizeof(words), "%s", console_last(m->qemu_err));
+	if (m->accel.kvm && m->accel.fallback) {
+		log_warn("event=kvm_failed words=\"%s\"", words);
+		accel_remember_failure(m->spec->cache_dir);
+		machine_discard(m);
+		accel_decide(SPEC_ACCEL_AUTO, m->spec->cache_dir, &m->accel);
+		m->accel.kvm = m->accel.fallback = false;
+		attempt(m);
+		return;
+	}
+	if (no_namespaces(words))
+		(void)err_set(&err, ERR_UNAVAILABLE, 0,
+			      "this host forbids user namespaces, which the machine's jail needs (%s): allow them with sysctl "
+			      "kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu",
+			      words);
+	else if (m->accel.kvm)
+		(void)err_set(&err, ERR_UNAVAILABLE, 0,
+			      "/dev/kvm cannot run a guest on this host (%s): set sandbox.accelerator to auto or tcg",
+			      words[0] ? words : "the machine ended at once");
+	else
+		(void)err_set(&err, ERR_INTERNAL, 0, "the machine ended while it started (%s): see %s/vm.log and console.log",
+			      words[0] ? words : "without a word", m->spec->state_dir);
+	machine_failed(m, &err);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * client: who talks to this supervisor on its socket: the daemon (watch, status, stop, keep, reach) and each `sbx` with
+ * a session (exec). docs/api.md describes the records. The peer's uid must be ours (or root's).
+ *
+ * An exec's bytes are relayed untouched; memory per session is bounded in both directions: what the client has not
+ * taken keeps the guest's window shut, and what the guest has not taken stops our reading of the client.
+ */
+#ifndef SBX_VM_CLIENT_H
+#define SBX_VM_CLIENT_H
+
+#include "vm/machine.h"
+
+#define CLIENT_MAX 1200
+
+/* Starts accepting on m->listen_fd. */
+int client_listen(struct machine *m);
+/* The machine's state changed: tells watchers. */
+void client_notify_all(struct machine *m);
+/* The machine has ended: answers who waits for that and closes everyone once their bytes are out. */
+void client_finish_all(struct machine *m);
+/* Closes everyone now. */
+void client_close_all(struct machine *m);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * jail: see jail.h. The list of libraries is the loader's own answer (`ld.so --list`), so that the jail holds exactly
+ * what the program needs and an upgrade of the host cannot leave something out.
+ */
+#include "vm/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/own.h"
+#include "base/spawn.h"
+#include "base/str.h"
+
+#define LOADER "/lib64/ld-linux-x86-64.so.2"
+
+static void push(struct jail *j, const char *s)
+{
+	if (j->n + 1 >= JAIL_MAX_ARGS) {
+		j->full = true;
+		return;
+	}
+	j->argv[j->n++] = s;
+	j->argv[j->n] = NULL;
+}
+
+void jail_arg(struct jail *j, const char *fmt, ...)
+{
+	char *s = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	if (!s || j->nowned >= JAIL_MAX_ARGS) {
+		free(s);
+		j->full = true;
+		return;
+	}
+	j->owned[j->nowned++] = s;
+	push(j, s);
+}
+
+void jail_show(struct jail *j, const char *path)
+{
+	push(j, "--ro-bind-try");
+	jail_arg(j, "%s", path);
+	jail_arg(j, "%s", path);
+}
+
+static bool shown(const struct jail *j, const char *path)
+{
+	for (size_t i = 0; i + 2 < j->n; i++)
+		if (str_eq(j->argv[i], "--ro-bind-try") && str_eq(j->argv[i + 1], path))
+			return true;
+	return false;
+}
+
+int jail_show_libs(struct jail *j, const char *object, struct err *err)
+{
+	const char *argv[] = { LOADER, "--list", object, NULL };
+	struct spawn s = { .path = LOADER, .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	auto_free char *out = NULL;
+	char *line, *rest;
+	int r = spawn_run(&s, 10000, 256 * 1024, &out, err);
+
+	if (r < 0)
+		return err_wrap(err, "cannot list the libraries of %s", object);
+	rest = out;
+	while ((line = strsep(&rest, "\n"))) {
+		char *path = strchr(line, '/'), *end = path ? strstr(path, " (0x") : NULL;
+
+		if (!end)
+			continue;
+		*end = 0;
+		if (!shown(j, path))
+			jail_show(j, path);
+	}
+	return 0;
+}
+
+static void namespaces(struct jail *j, unsigned flags)
+{
+	bool owner = (flags & JAIL_FILE_OWNER) && geteuid() == 0;
+
+	if (!owner)
+		push(j, "--unshare-user");
+	push(j, "--unshare-ipc");
+	push(j, "--unshare-pid");
+	push(j, "--unshare-net");
+	push(j, "--unshare-uts");
+	push(j, "--unshare-cgroup-try");
+	push(j, "--cap-drop");
+	push(j, "ALL");
+	if (owner) {
+		push(j, "--cap-add");
+		push(j, "CAP_DAC_OVERRIDE");
+		push(j, "--cap-add");
+		push(j, "CAP_FOWNER");
+	}
+	push(j, "--die-with-parent");
+	push(j, "--as-pid-1");
+	push(j, "--clearenv");
+	push(j, "--new-session");
+	push(j, "--hostname");
+	push(j, "jail");
+	if (flags & JAIL_PROC) {
+		push(j, "--proc");
+		push(j, "/proc");
+	}
+}
+
+int jail_init(struct jail *j, const char *program, unsigned flags, struct err *err)
+{
+	int p[2];
+
+	*j = (struct jail){ .info_rd = -1, .info_wr = -1 };
+	if (access("/usr/bin/bwrap", X_OK) < 0)
+		return err_set(err, ERR_UNAVAILABLE, ENOENT,
+			       "bubblewrap is not installed (/usr/bin/bwrap): install the Debian package bubblewrap");
+	if (access(program, X_OK) < 0)
+		return err_set(err, ERR_UNAVAILABLE, errno, "the program %s is missing", program);
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "cannot make a pipe");
+	j->info_rd = p[0];
+	j->info_wr = p[1];
+	push(j, "bwrap");
+	namespaces(j, flags);
+	jail_show(j, program);
+	jail_show(j, LOADER);
+	return jail_show_libs(j, program, err);
+}
+
+void jail_exec(struct jail *j, size_t nfds)
+{
+	push(j, "--remount-ro");
+	push(j, "/");
+	push(j, "--chdir");
+	push(j, "/");
+	push(j, "--info-fd");
+	jail_arg(j, "%zu", 3 + nfds);
+	push(j, "--");
+}
+
+int jail_start(struct jail *j, const int *fds, size_t nfds, int stderr_fd, int *ret_pidfd, struct err *err)
+{
+	int all[SPAWN_MAX_FDS];
+	struct spawn s = { .path = "/usr/bin/bwrap",
+			   .argv = j->argv,
+			   .stdin_fd = -1,
+			   .stdout_fd = -1,
+			   .stderr_fd = stderr_fd,
+			   .fds = all,
+			   .nfds = nfds + 1,
+			   .die_with_parent = true };
+	int r;
+
+	if (j->full || nfds + 1 > SPAWN_MAX_FDS)
+		return err_set(err, ERR_INTERNAL, E2BIG, "too many arguments for %s", j->argv[0]);
+	memcpy(all, fds, nfds * sizeof(*fds));
+	all[nfds] = j->info_wr;
+	r = spawn_start(&s, NULL, ret_pidfd, err);
+	own_close_p(&j->info_wr);
+	return r;
+}
+
+pid_t jail_pid(struct jail *j, int timeout_ms)
+{
+	uint64_t end = io_now_ms() + (uint64_t)timeout_ms, pid = 0;
+	char text[256];
+	size_t n = 0;
+	const char *at;
+
+	while (n < sizeof(text) - 1) {
+		struct pollfd p = { .fd = j->info_rd, .events = POLLIN };
+		uint64_t now = io_now_ms();
+		ssize_t got;
+
+		if (now >= end || poll(&p, 1, (int)(end - now)) <= 0)
+			return -ETIMEDOUT;
+		got = read(j->info_rd, text + n, sizeof(text) - 1 - n);
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+		if (memchr(text, '}', n))
+			break;
+	}
+	text[n] = 0;
+	at = strstr(text, "\"child-pid\": ");
+	if (!at)
+		return -EIO;
+	for (at += 13; *at >= '0' && *at <= '9'; at++)
+		pid = pid * 10 + (uint64_t)(*at - '0');
+	return (pid_t)pid;
+}
+
+void jail_done(struct jail *j)
+{
+	for (size_t i = 0; i < j->nowned; i++)
+		free(j->owned[i]);
+	own_close_p(&j->info_rd);
+	own_close_p(&j->info_wr);
+	j->n = j->nowned = 0;
+}

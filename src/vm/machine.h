@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * machine: one machine's life, from the spec to its end.
+ *
+ *   state     enters by                       valid                          leaves by
+ *   STARTING  machine_run                     what boot.c has made so far    boot finished, boot failed, stop
+ *   RUNNING   boot finished                   door, qmp, both processes      stop, last session + grace, guest's end
+ *   STOPPING  machine_stop                    both processes                 QEMU's end (forced after a deadline)
+ *   STOPPED   QEMU ended                      nothing                        the loop ends when clients have drained
+ *   FAILED    boot failed (error is set)      nothing                        as STOPPED
+ *
+ * Clients (client.c) hang in a list; boot.c drives STARTING; this file owns the transitions and the timers.
+ */
+#ifndef SBX_VM_MACHINE_H
+#define SBX_VM_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "vm/accel.h"
+#include "vm/console.h"
+#include "vm/door.h"
+#include "vm/fsdoor.h"
+#include "vm/qemu.h"
+#include "vm/qmp.h"
+#include "vm/spec.h"
+
+enum machine_state { MACHINE_STARTING, MACHINE_RUNNING, MACHINE_STOPPING, MACHINE_STOPPED, MACHINE_FAILED };
+
+struct client;
+
+struct machine {
+	uv_loop_t *loop;         /* borrowed */
+	const struct spec *spec; /* borrowed */
+	enum machine_state state;
+	struct accel accel;
+	struct err error;   /* FAILED: why; RUNNING: what does not work any more (kind NONE: all well) */
+	char release[128];  /* the guest's kernel, escaped */
+	char started_at[32]; /* RFC 3339 */
+	const char *phase;  /* what the start is waiting for; literal */
+	bool keep;
+	size_t sessions;
+	uint64_t stop_timeout_ms;
+
+	struct qemu qemu;
+	struct fsdoor fs;
+	struct qmp *qmp;                              /* owned; NULL when over */
+	struct door *door;                            /* owned; NULL when over */
+	struct console *console, *qemu_err, *fs_err;  /* owned */
+	uv_poll_t *qemu_exit, *fs_exit;               /* owned, watch the pidfds */
+	uv_timer_t boot_timer, grace_timer, stop_timer;
+	uv_poll_t listener;
+	int listen_fd;
+	struct client *clients; /* owned */
+	size_t nclients;
+};
+
+/* Runs until the machine has ended and its clients have been told. listen_fd is owned from here on. */
+int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd);
+
+/* Orderly: the guest is asked, then QEMU, then killed; the three share timeout_ms. Idempotent. */
+void machine_stop(struct machine *m, uint64_t timeout_ms);
+/* boot.c: the machine runs / cannot be started (err is copied). */
+void machine_started(struct machine *m);
+void machine_failed(struct machine *m, const struct err *err);
+/* boot.c: throws away a start that did not work, before another try. */
+void machine_discard(struct machine *m);
+/* boot.c: watches the two processes (their pidfds are in m->qemu and m->fs). 0 or -errno. */
+int machine_watch_processes(struct machine *m);
+/* client.c: the number of sessions changed. */
+void machine_sessions(struct machine *m, int change);
+/* state, phase, sessions, accel, pids... for watchers and status; a new reference. */
+json_t *machine_describe(const struct machine *m);
+
+#endif

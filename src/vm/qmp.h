@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * qmp: a client of QEMU's machine protocol (docs/interop/qmp-spec in QEMU's tree): one JSON object per line.
+ * QEMU parses what the guest does, so what it says is checked like any outside input: lines have a maximum, the
+ * queue of calls a bound.
+ *
+ * A call ends by exactly one callback, later: with the result, with QEMU's error text, or, when the connection
+ * ends, with "the machine ended". Calls made before the greeting wait for it.
+ */
+#ifndef SBX_VM_QMP_H
+#define SBX_VM_QMP_H
+
+#include <jansson.h>
+#include <uv.h>
+
+struct qmp;
+
+struct qmp_ops {
+	/* SHUTDOWN, GUEST_PANICKED, ...; data may be NULL (borrowed). */
+	void (*event)(void *user, const char *name, const json_t *data);
+	/* The connection is over; called once, after all pending calls failed. */
+	void (*end)(void *user);
+};
+
+/* error is NULL on success; result and error are borrowed for the call. */
+typedef void (*qmp_done)(void *user, const json_t *result, const char *error);
+
+/* fd is owned from here on. NULL on failure. ops borrowed. */
+struct qmp *qmp_new(uv_loop_t *loop, int fd, const struct qmp_ops *ops, void *user);
+/* args is stolen and may be NULL; done may be NULL. 0 or -errno (then done is not called). */
+int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, void *user);
+/* Drops pending calls without callbacks and frees (later, from the loop). */
+void qmp_free(struct qmp *q);
+
+#endif
