@@ -26,6 +26,12 @@ static void fail(struct machine *m, enum err_kind kind, const char *what, const 
 	machine_failed(m, &err);
 }
 
+/* The door closed because QEMU ends: its exit tells more, and comes next (the boot's deadline bounds the wait). */
+static bool machine_is_ending(const struct err *err)
+{
+	return err && err->errnum == EPIPE;
+}
+
 /* --- the guest is up: give it what is the sandbox's own --- */
 
 static void on_setup(void *user, const json_t *reply, const struct err *err)
@@ -36,7 +42,7 @@ static void on_setup(void *user, const json_t *reply, const struct err *err)
 	const json_t *mounts = json_object_get(reply, "mounts"), *mount;
 	size_t i, seen = 0;
 
-	if (m->state != MACHINE_STARTING)
+	if (m->state != MACHINE_STARTING || machine_is_ending(err))
 		return;
 	if (err) {
 		machine_failed(m, err);
@@ -128,7 +134,7 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 	struct machine *m = user;
 	int r;
 
-	if (m->state != MACHINE_STARTING)
+	if (m->state != MACHINE_STARTING || machine_is_ending(err))
 		return;
 	if (err) {
 		if (m->accel.kvm && m->accel.fallback)

@@ -50,6 +50,8 @@ static void drop(struct client *c)
 		machine_sessions(c->m, -1);
 	}
 	c->role = ROLE_DONE;
+	if (c->m->nclients == 0)
+		machine_drained(c->m);
 }
 
 static void finish(struct client *c)
@@ -289,6 +291,7 @@ static void add(struct machine *m, int fd)
 		c->next->prev = c;
 	m->clients = c;
 	m->nclients++;
+	m->met = true;
 	if (m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED)
 		reply_error(c, ERR_CONFLICT, "the sandbox has stopped");
 }

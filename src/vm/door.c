@@ -218,7 +218,8 @@ static void call_timer_closed(uv_handle_t *h)
 	free(c);
 }
 
-static void call_finish(struct call *c, const char *problem)
+/* errnum is EPIPE where the connection ended: the machine may be ending with it. */
+static void call_finish(struct call *c, const char *problem, int errnum)
 {
 	struct err err = { 0 };
 	json_t *reply = NULL;
@@ -239,7 +240,7 @@ static void call_finish(struct call *c, const char *problem)
 	}
 	error = json_object_get(reply, "error");
 	if (problem) {
-		(void)err_set(&err, c->timed_out ? ERR_TIMEOUT : ERR_UNAVAILABLE, 0, "the guest %s (%s)", problem, c->path);
+		(void)err_set(&err, c->timed_out ? ERR_TIMEOUT : ERR_UNAVAILABLE, errnum, "the guest %s (%s)", problem, c->path);
 	} else if (error) {
 		const char *said = json_string_value(json_object_get(error, "message"));
 		char text[300];
@@ -269,7 +270,7 @@ static void call_eof(void *user)
 
 	if (s)
 		door_cancel(s);
-	call_finish(c, c->too_large ? "answered too much" : NULL);
+	call_finish(c, c->too_large ? "answered too much" : NULL, EPROTO);
 }
 
 static void call_closed(void *user, uint32_t error)
@@ -277,7 +278,7 @@ static void call_closed(void *user, uint32_t error)
 	struct call *c = user;
 
 	c->stream = NULL;
-	call_finish(c, "ended the connection");
+	call_finish(c, "ended the connection", EPIPE);
 }
 
 static void call_timeout(uv_timer_t *t)
@@ -288,7 +289,7 @@ static void call_timeout(uv_timer_t *t)
 	if (s)
 		door_cancel(s);
 	c->timed_out = true;
-	call_finish(c, "did not answer in time");
+	call_finish(c, "did not answer in time", ETIMEDOUT);
 }
 
 static const struct door_stream_ops call_ops = { .data = call_data, .eof = call_eof, .closed = call_closed };

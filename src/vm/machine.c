@@ -120,7 +120,13 @@ static void finish(struct machine *m, enum machine_state state)
 	machine_discard(m);
 	set_state(m, state);
 	client_finish_all(m);
-	(void)uv_timer_start(&m->stop_timer, on_drained, m->nclients ? DRAIN_MS : 0, 0);
+	(void)uv_timer_start(&m->stop_timer, on_drained, m->nclients || !m->met ? DRAIN_MS : 0, 0);
+}
+
+void machine_drained(struct machine *m)
+{
+	if (m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED)
+		(void)uv_timer_start(&m->stop_timer, on_drained, 0, 0);
 }
 
 void machine_failed(struct machine *m, const struct err *err)

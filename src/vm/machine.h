@@ -56,6 +56,7 @@ struct machine {
 	int listen_fd;
 	struct client *clients; /* owned */
 	size_t nclients;
+	bool met; /* somebody has connected: whoever started us wants to hear how it ended */
 };
 
 /* Runs until the machine has ended and its clients have been told. listen_fd is owned from here on. */
@@ -70,6 +71,8 @@ void machine_failed(struct machine *m, const struct err *err);
 void machine_discard(struct machine *m);
 /* boot.c: watches the two processes (their pidfds are in m->qemu and m->fs). 0 or -errno. */
 int machine_watch_processes(struct machine *m);
+/* client.c: the last client is gone. */
+void machine_drained(struct machine *m);
 /* client.c: the number of sessions changed. */
 void machine_sessions(struct machine *m, int change);
 /* state, phase, sessions, accel, pids... for watchers and status; a new reference. */

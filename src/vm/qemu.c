@@ -155,7 +155,7 @@ static void machine_args(struct jail *j, const struct spec *spec, bool kvm)
 	jail_arg(j, "-m");
 	jail_arg(j, "%lluM", (unsigned long long)spec->memory_mib);
 	jail_arg(j, "-object");
-	jail_arg(j, "memory-backend-ram,id=ram,size=%lluM,reserve=off", (unsigned long long)spec->memory_mib);
+	jail_arg(j, "memory-backend-ram,id=ram,size=%lluM", (unsigned long long)spec->memory_mib);
 	jail_arg(j, "-kernel");
 	jail_arg(j, "/kernel");
 	jail_arg(j, "-initrd");
