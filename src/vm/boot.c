@@ -113,8 +113,9 @@ static int attach_disk(struct machine *m, unsigned target)
 	(void)str_format(node, sizeof(node), "disk%u", target);
 	(void)str_format(dev, sizeof(dev), "scsi%u", target);
 	(void)str_format(file, sizeof(file), "/dev/fdset/%u", target + 1);
-	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", !own, "file",
-			  "driver", "file", "filename", file);
+	/* No locking by QEMU: the lock that counts is ours (qemu.c), and its probe wants a /dev/null. */
+	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", !own,
+			  "file", "driver", "file", "filename", file, "locking", "off");
 	if (block && own) {
 		(void)json_object_set_new(block, "discard", json_string("unmap"));
 		(void)json_object_set_new(block, "detect-zeroes", json_string("unmap"));

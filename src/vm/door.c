@@ -24,6 +24,7 @@ struct door {
 	void *user;
 	uv_loop_t *loop;
 	bool freed, pump_closed;
+	bool busy; /* inside the session: freeing it waits until we are out */
 };
 
 struct door_stream {
@@ -90,21 +91,38 @@ static const struct h2_ops h2_ops = {
 	.response = on_response, .data = on_data, .eof = on_eof, .writable = on_writable, .closed = on_stream_closed,
 };
 
+/* Out of the session again: frees it where that was asked for meanwhile. */
+static void leave(struct door *d)
+{
+	d->busy = false;
+	if (d->freed) {
+		h2_free(TAKE_PTR(d->h2));
+		pump_stop(&d->pump);
+	}
+}
+
 static int on_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 {
 	struct door *d = p->user;
-	int r = h2_feed(d->h2, bytes, n);
+	int r;
 
+	d->busy = true;
+	r = h2_feed(d->h2, bytes, n);
 	if (!d->freed && r == 0)
 		pump_kick(p);
+	leave(d);
 	return r;
 }
 
 static long on_pull(struct pump *p, const uint8_t **ret)
 {
 	struct door *d = p->user;
+	long n;
 
-	return h2_pull(d->h2, ret);
+	d->busy = true;
+	n = h2_pull(d->h2, ret);
+	leave(d);
+	return n;
 }
 
 static void on_end(struct pump *p, int error)
@@ -153,6 +171,8 @@ void door_free(struct door *d)
 	if (!d || d->freed)
 		return;
 	d->freed = true;
+	if (d->busy)
+		return;
 	h2_free(TAKE_PTR(d->h2));
 	if (d->pump_closed)
 		free(d);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * root: see root.h. The layers and the disk are mounted in the initramfs, outside of the tree that processes see; two
+ * O_PATH descriptors (initramfs root, new root) are kept for the way back.
+ *
+ * What is on the disk was written by whoever worked in the sandbox: paths below the new root are used only after the
+ * switch, so that a symlink leads nowhere else.
+ */
+#include "guest/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "guest/console.h"
+#include "guest/disks.h"
+
+#define LAYERS "/sbx/layers"
+#define DISK "/sbx/disk"
+#define ROOT "/sbx/root"
+#define CHECK_TIMEOUT_MS 20000
+
+static int initramfs_fd = -1, root_fd = -1;
+static bool disk_mounted;
+
+static int mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data,
+		    struct err *err)
+{
+	if (mount(source, target, type, flags, data) < 0)
+		return err_errno(err, errno, "cannot mount %s (%s) at %s", source, type, target);
+	return 0;
+}
+
+static int make_dir(const char *path, mode_t mode, struct err *err)
+{
+	int r = io_mkdirs(path, mode);
+
+	return r < 0 ? err_errno(err, -r, "cannot make the directory %s", path) : 0;
+}
+
+static int mount_layers(const unsigned *layers, size_t n, uint64_t deadline_ms, struct err *err)
+{
+	char dev[DISKS_PATH_MAX], at[64];
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		(void)str_format(at, sizeof(at), LAYERS "/%zu", i);
+		if ((r = disks_wait(layers[i], deadline_ms, dev, err)) < 0 || (r = make_dir(at, 0755, err)) < 0 ||
+		    (r = mount_at(dev, at, "squashfs", MS_RDONLY, NULL, err)) < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* In a child: the image's own e2fsck on dev, from the lowest layer; its wait status goes to fd. */
+static void check_child(const char *dev, int fd) __attribute__((noreturn));
+static void check_child(const char *dev, int fd)
+{
+	const char *const argv[] = { "e2fsck", "-p", dev, NULL }, *const envp[] = { NULL };
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (mount("devtmpfs", LAYERS "/0/dev", "devtmpfs", 0, NULL) == 0 && chroot(LAYERS "/0") == 0 &&
+		    chdir("/") == 0)
+			(void)execve("/sbin/e2fsck", (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
+		_exit(127);
+	}
+	if (pid > 0)
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	(void)!write(fd, &status, sizeof(status));
+	_exit(0);
+}
+
+/* The child in between keeps the status away from the loop's reaper. */
+static int check_disk(const char *dev, struct err *err)
+{
+	auto_fd int rd = -1, wr = -1;
+	struct pollfd p;
+	int fds[2], status = -1;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "cannot check the sandbox's disk");
+	rd = fds[0];
+	wr = fds[1];
+	pid = fork();
+	if (pid == 0)
+		check_child(dev, wr);
+	own_close_p(&wr);
+	p = (struct pollfd){ .fd = rd, .events = POLLIN };
+	if (pid < 0 || poll(&p, 1, CHECK_TIMEOUT_MS) <= 0 || read(rd, &status, sizeof(status)) != sizeof(status))
+		return err_set(err, ERR_UNAVAILABLE, EIO, "the check of the sandbox's disk did not end");
+	(void)umount2(LAYERS "/0/dev", MNT_DETACH);
+	/* e2fsck(8): 1 errors corrected, 2 reboot wanted (it is not mounted: as good as 1). */
+	if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) > 3)
+		return err_set(err, ERR_UNAVAILABLE, EUCLEAN,
+			       "the sandbox's disk is damaged and e2fsck -p could not repair it");
+	return 0;
+}
+
+static int mount_disk(unsigned target, uint64_t deadline_ms, struct err *err)
+{
+	char dev[DISKS_PATH_MAX];
+	int r = disks_wait(target, deadline_ms, dev, err);
+
+	if (r < 0 || (r = make_dir(DISK, 0755, err)) < 0)
+		return r;
+	r = mount_at(dev, DISK, "ext4", MS_NOATIME, "discard", err);
+	if (r < 0) {
+		console_line("%s; checking it", err->msg);
+		r = check_disk(dev, err);
+		if (r == 0)
+			r = mount_at(dev, DISK, "ext4", MS_NOATIME, "discard", err);
+	}
+	if (r < 0)
+		return r;
+	disk_mounted = true;
+	if ((r = make_dir(DISK "/overlay/upper", 0755, err)) < 0)
+		return r;
+	return make_dir(DISK "/overlay/work", 0755, err);
+}
+
+static int mount_overlay(size_t nlayers, struct err *err)
+{
+	struct buf options;
+	const char *text;
+	int r;
+
+	buf_init(&options, 4000); /* the kernel takes a page */
+	r = buf_append_str(&options, "lowerdir=");
+	for (size_t i = nlayers; r == 0 && i-- > 0;)
+		r = buf_printf(&options, LAYERS "/%zu%s", i, i ? ":" : "");
+	if (r == 0)
+		r = buf_append_str(&options, ",upperdir=" DISK "/overlay/upper,workdir=" DISK "/overlay/work");
+	text = r == 0 ? buf_cstr(&options) : NULL;
+	r = text ? mount_at("sandbox", ROOT, "overlay", 0, text, err) : err_errno(err, ENOMEM, "overlay");
+	buf_done(&options);
+	return r;
+}
+
+int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t deadline_ms, struct err *err)
+{
+	int r;
+
+	if ((r = make_dir(ROOT, 0755, err)) < 0 || (r = mount_layers(layers, nlayers, deadline_ms, err)) < 0 ||
+	    (r = mount_disk(disk, deadline_ms, err)) < 0)
+		return r;
+	return mount_overlay(nlayers, err);
+}
+
+int root_switch(struct err *err)
+{
+	initramfs_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root_fd = open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (initramfs_fd < 0 || root_fd < 0)
+		return err_errno(err, errno, "cannot open the new root");
+	(void)unlink("/init");
+	/* The move makes it the root of the mount namespace too: without it "unshare" would see a chroot and refuse. */
+	if (fchdir(root_fd) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		return err_errno(err, errno, "cannot switch to the new root");
+	return 0;
+}
+
+static const struct {
+	const char *source, *at, *type;
+	unsigned long flags;
+	const char *data;
+	mode_t mode; /* of the mount point where it is missing */
+	bool optional;
+} mounts[] = {
+	{ "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false },
+	{ "sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false },
+	{ "devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", 0755, false },
+	{ "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", 0755, false },
+	{ "tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777", 0755, false },
+	{ "mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0755, true },
+	{ "tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=20%", 0755, false },
+	{ "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot",
+	  0, true },
+};
+
+static int make_runtime_dir(const struct user *agent, struct err *err)
+{
+	char path[64];
+	int r;
+
+	(void)str_format(path, sizeof(path), "/run/user/%u", agent->uid);
+	if ((r = make_dir("/run/user", 0755, err)) < 0 || (r = make_dir(path, 0700, err)) < 0)
+		return r;
+	if (chown(path, agent->uid, agent->gid) < 0)
+		return err_errno(err, errno, "cannot give %s to %s", path, agent->name);
+	return 0;
+}
+
+static void link_dev(void)
+{
+	static const struct {
+		const char *name, *target;
+	} links[] = { { "/dev/fd", "/proc/self/fd" },
+		      { "/dev/stdin", "/proc/self/fd/0" },
+		      { "/dev/stdout", "/proc/self/fd/1" },
+		      { "/dev/stderr", "/proc/self/fd/2" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		(void)!symlink(links[i].target, links[i].name);
+}
+
+int root_populate(const struct user *agent, struct err *err)
+{
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
+		if (mounts[i].mode && mkdir(mounts[i].at, mounts[i].mode) < 0 && errno != EEXIST)
+			return err_errno(err, errno, "cannot make %s in the sandbox", mounts[i].at);
+		r = mount_at(mounts[i].source, mounts[i].at, mounts[i].type, mounts[i].flags, mounts[i].data, err);
+		if (r < 0 && !mounts[i].optional)
+			return r;
+	}
+	link_dev();
+	/* systemd's default, which container engines expect. */
+	(void)mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
+	if ((mkdir("/tmp", 01777) < 0 && errno != EEXIST) || chmod("/tmp", 01777) < 0)
+		return err_errno(err, errno, "cannot make /tmp in the sandbox");
+	if ((r = make_dir("/run/lock", 01777, err)) < 0 || (r = make_dir("/run/sbx", 0700, err)) < 0)
+		return r;
+	(void)chmod("/run/lock", 01777);
+	return make_runtime_dir(agent, err);
+}
+
+/* The last resort: the kernel remounts every file system read-only. */
+static void emergency_remount(void)
+{
+	auto_fd int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "u", 1);
+}
+
+int root_teardown(void)
+{
+	char self[64];
+
+	sync();
+	if (root_fd >= 0) {
+		(void)str_format(self, sizeof(self), "/proc/self/fd/%d", root_fd);
+		if (fchdir(initramfs_fd) < 0 || chroot(".") < 0)
+			return -errno;
+		(void)umount2(self, MNT_DETACH);
+		own_close_p(&root_fd);
+	}
+	if (!disk_mounted || umount2(DISK, 0) == 0)
+		return 0;
+	if (mount(NULL, DISK, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
+		return 0;
+	emergency_remount();
+	sync();
+	return -EBUSY;
+}

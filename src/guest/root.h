@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * root: from the initramfs to the sandbox's own root, and back for the end. Called in this order, once each:
+ * root_mount, root_switch, root_populate ... root_teardown.
+ */
+#ifndef SBX_GUEST_ROOT_H
+#define SBX_GUEST_ROOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "guest/users.h"
+
+/* Layers (squashfs, lowest first) read-only, the sandbox's ext4 disk, an overlay of both. */
+int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t deadline_ms, struct err *err);
+/* Makes the overlay the root of this process and of the kernel's helpers, and empties the initramfs. */
+int root_switch(struct err *err);
+/* The kernel's file systems, /run, /tmp and the agent's runtime directory. */
+int root_populate(const struct user *agent, struct err *err);
+/* Sync, let go of everything mounted, leave the disk clean. Call when no other process is left. 0 where the disk was
+ * unmounted or is read-only now. */
+int root_teardown(void);
+
+#endif

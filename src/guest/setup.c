@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * setup: see setup.h. Identity comes first (time, entropy, names: before any other process runs), then disks and root,
+ * then the workspaces, seen from the new root.
+ */
+#include "guest/setup.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/io.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "guest/console.h"
+#include "guest/ident.h"
+#include "guest/paths.h"
+#include "guest/root.h"
+#include "guest/tune.h"
+#include "guest/workspaces.h"
+
+DEFINE_AUTO(json, json_t *, json_decref);
+
+#define DISKS_TIMEOUT_MS 20000
+#define FILES_TIMEOUT_MS 10000
+
+void setup_done(struct setup *s)
+{
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		free(s->workspaces[i].path);
+	free(s->workspaces);
+	vars_done(&s->env);
+	explicit_bzero(s->entropy, sizeof(s->entropy));
+	*s = (struct setup){ 0 };
+}
+
+static int nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+static int read_hex(const char *text, uint8_t *dst, size_t size, size_t *ret_n)
+{
+	size_t n = strlen(text);
+
+	if (n % 2 || n / 2 > size)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i += 2) {
+		int hi = nibble(text[i]), lo = nibble(text[i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return -EINVAL;
+		dst[i / 2] = (uint8_t)(hi << 4 | lo);
+	}
+	*ret_n = n / 2;
+	return 0;
+}
+
+static bool is_hostname(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n >= 1 && n <= 64 && s[0] != '-' && s[0] != '.' &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == n;
+}
+
+static int read_identity(const json_t *o, struct setup *s, struct err *err)
+{
+	const char *host = json_string_value(json_object_get(o, "hostname"));
+	const char *id = json_string_value(json_object_get(o, "machine_id"));
+	const char *entropy = json_string_value(json_object_get(o, "entropy"));
+	json_int_t now = json_integer_value(json_object_get(o, "time_ns"));
+	uint8_t raw[16];
+	size_t n;
+
+	if (!host || !is_hostname(host))
+		return err_set(err, ERR_INVALID, EINVAL, "\"hostname\" is not a host name");
+	if (!id || read_hex(id, raw, sizeof(raw), &n) < 0 || n != sizeof(raw))
+		return err_set(err, ERR_INVALID, EINVAL, "\"machine_id\" is not 32 hex digits");
+	if (!entropy || read_hex(entropy, s->entropy, sizeof(s->entropy), &s->entropy_bytes) < 0 ||
+	    s->entropy_bytes < 32)
+		return err_set(err, ERR_INVALID, EINVAL, "\"entropy\" is not 64 to 512 hex digits");
+	if (now <= 0)
+		return err_set(err, ERR_INVALID, EINVAL, "\"time_ns\" is not a time");
+	s->time_ns = (uint64_t)now;
+	(void)str_format(s->hostname, sizeof(s->hostname), "%s", host);
+	(void)str_format(s->machine_id, sizeof(s->machine_id), "%s", id);
+	return 0;
+}
+
+static int read_target(const json_t *v, unsigned *ret)
+{
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > 255)
+		return -EINVAL;
+	*ret = (unsigned)json_integer_value(v);
+	return 0;
+}
+
+static int read_disks(const json_t *o, struct setup *s, struct err *err)
+{
+	const json_t *layers = json_object_get(o, "layers");
+	size_t n = json_array_size(layers);
+
+	if (n == 0 || n > SETUP_LAYERS_MAX)
+		return err_set(err, ERR_INVALID, EINVAL, "\"layers\" is not an array of 1 to %d targets", SETUP_LAYERS_MAX);
+	for (s->nlayers = 0; s->nlayers < n; s->nlayers++)
+		if (read_target(json_array_get(layers, s->nlayers), &s->layers[s->nlayers]) < 0)
+			return err_set(err, ERR_INVALID, EINVAL, "\"layers\" has an entry that is no SCSI target");
+	if (read_target(json_object_get(o, "disk"), &s->disk) < 0)
+		return err_set(err, ERR_INVALID, EINVAL, "\"disk\" is no SCSI target");
+	return 0;
+}
+
+static int read_workspace(const json_t *o, struct workspace *w, struct err *err)
+{
+	const char *path = json_string_value(json_object_get(o, "path"));
+	const char *type = json_string_value(json_object_get(o, "type"));
+	const json_t *index = json_object_get(o, "index");
+	int r;
+
+	if (!path)
+		return err_set(err, ERR_INVALID, EINVAL, "a workspace has no \"path\"");
+	r = paths_check_workspace(path, err);
+	if (r < 0)
+		return r;
+	if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) > 65535)
+		return err_set(err, ERR_INVALID, EINVAL, "workspace %.200s has no \"index\"", path);
+	if (type && !str_eq(type, "dir") && !str_eq(type, "file"))
+		return err_set(err, ERR_INVALID, EINVAL, "workspace %.200s: unknown \"type\"", path);
+	w->index = (unsigned)json_integer_value(index);
+	w->readonly = json_is_true(json_object_get(o, "readonly"));
+	w->file = type && str_eq(type, "file");
+	w->path = strdup(path);
+	return w->path ? 0 : err_errno(err, ENOMEM, "workspaces");
+}
+
+static int read_workspaces(const json_t *array, struct setup *s, struct err *err)
+{
+	size_t n = json_array_size(array);
+
+	if (n > SETUP_WORKSPACES_MAX)
+		return err_set(err, ERR_INVALID, E2BIG, "more than %d workspaces", SETUP_WORKSPACES_MAX);
+	if (n == 0)
+		return 0;
+	if (!s->fs)
+		return err_set(err, ERR_INVALID, EINVAL, "workspaces need the file door (\"fs\": true)");
+	s->workspaces = calloc(n, sizeof(*s->workspaces));
+	if (!s->workspaces)
+		return err_errno(err, ENOMEM, "workspaces");
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		s->nworkspaces = i + 1;
+		r = read_workspace(json_array_get(array, i), &s->workspaces[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
+{
+	json_error_t je;
+	auto_(json) json_t *o = json_loadb(json, n, JSON_REJECT_DUPLICATES, &je);
+	struct setup *s = ret;
+	int r;
+
+	*s = (struct setup){ 0 };
+	if (!o || !json_is_object(o))
+		return err_set(err, ERR_INVALID, EINVAL, "the setup is not a JSON object");
+	s->fs = !json_is_false(json_object_get(o, "fs"));
+	if ((r = read_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
+	    (r = read_workspaces(json_object_get(o, "workspaces"), s, err)) < 0 ||
+	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0)
+		setup_done(s);
+	return r;
+}
+
+static int attach_workspaces(struct setup *s, struct err *err)
+{
+	int r;
+
+	if (!s->fs)
+		return 0;
+	r = workspaces_mount(io_now_ms() + FILES_TIMEOUT_MS, err);
+	if (r == 0)
+		r = workspaces_nonce(s->nonce, sizeof(s->nonce), err);
+	if (r < 0 || s->nworkspaces == 0)
+		return r;
+	return workspaces_bind(s->workspaces, s->nworkspaces, &s->agent, err);
+}
+
+int setup_run(struct setup *s, struct err *err)
+{
+	struct err none;
+	int r;
+
+	if ((r = ident_time(s->time_ns, err)) < 0 || (r = ident_entropy(s->entropy, s->entropy_bytes, err)) < 0 ||
+	    (r = ident_hostname(s->hostname, err)) < 0)
+		return r;
+	explicit_bzero(s->entropy, sizeof(s->entropy));
+	if ((r = root_mount(s->layers, s->nlayers, s->disk, io_now_ms() + DISKS_TIMEOUT_MS, err)) < 0 ||
+	    (r = root_switch(err)) < 0)
+		return r;
+	if (users_lookup("agent", &s->agent, &none) < 0)
+		r = users_lookup("0", &s->agent, err);
+	if (r < 0 || (r = root_populate(&s->agent, err)) < 0)
+		return r;
+	r = ident_files(s->hostname, s->machine_id, err);
+	if (r < 0)
+		return r;
+	tune_system();
+	return attach_workspaces(s, err);
+}
+
+char *setup_reply(const struct setup *s)
+{
+	auto_(json) json_t *o = json_object(), *mounts = json_array();
+	struct utsname u;
+
+	if (!o || !mounts || uname(&u) < 0)
+		return NULL;
+	for (size_t i = 0; i < s->nworkspaces; i++)
+		if (json_array_append_new(mounts, json_pack("{s:i, s:I}", "index", (int)s->workspaces[i].index, "ino",
+							    (json_int_t)s->workspaces[i].ino)) < 0)
+			return NULL;
+	if (json_object_set_new(o, "release", json_string(u.release)) < 0 ||
+	    json_object_set_new(o, "nonce", json_string(s->nonce)) < 0 || json_object_set(o, "mounts", mounts) < 0)
+		return NULL;
+	return json_dumps(o, JSON_COMPACT);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tune: limits and kernel settings that a developer expects of a machine. All are best effort: a kernel without one of
+ * them is still a usable machine.
+ */
+#ifndef SBX_GUEST_TUNE_H
+#define SBX_GUEST_TUNE_H
+
+/* Resource limits of this process, inherited by all sessions. */
+void tune_limits(void);
+/* sysctls, the loopback interface, cgroup controllers; needs /proc and /sys. */
+void tune_system(void);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * workspaces: the host's folders at their own paths. The file door serves one file system, whose root has an entry
+ * per workspace named by its index; each is bound to its absolute path.
+ */
+#ifndef SBX_GUEST_WORKSPACES_H
+#define SBX_GUEST_WORKSPACES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "guest/setup.h"
+
+/* Opens the port sbx.fs, mounts it at /run/sbx/fs (nosuid, nodev) and starts the relay. */
+int workspaces_mount(uint64_t deadline_ms, struct err *err);
+/* What the file door's .nonce says: hex digits. */
+int workspaces_nonce(char *ret, size_t size, struct err *err);
+/* Binds all, parents first whatever their order, and fills their ino. */
+int workspaces_bind(struct workspace *w, size_t n, const struct user *agent, struct err *err);
+
+#endif
