@@ -169,6 +169,11 @@ int proc_explain(const struct proc_failure *f, const char *program, const char *
 	case PROC_STEP_EXEC:
 		if (e == ENOENT && !strchr(program, '/'))
 			return err_set(err, ERR_NOT_FOUND, e, "%.200s: command not found", program);
+		if (e == ENOENT)
+			return err_set(err, ERR_NOT_FOUND, e, "%.200s: no such file, or its interpreter is missing",
+				       program);
+		if (e == ENOEXEC)
+			return err_set(err, ERR_INVALID, e, "%.200s: not a program (no #! line?)", program);
 		return err_errno(err, e, "%.200s", program);
 	default:
 		return err_errno(err, e, "cannot prepare %.200s", program);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * create: see create.h.
+ */
+#include "cli/create.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/str.h"
+#include "cli/api.h"
+#include "cli/table.h"
+#include "cli/term.h"
+
+#define MEMORY_MIN_MIB 512
+#define CPUS_MAX 4096
+#define PROGRESS_EVERY_MS 10000
+
+static int option_memory(struct create *o, const char *arg, struct err *err)
+{
+	uint64_t bytes;
+
+	if (str_bytes(arg, &bytes) < 0)
+		return err_set(err, ERR_INVALID, EINVAL, "memory '%.50s' is not a size: write it as 2048m or 8g", arg);
+	if (bytes >> 20 < MEMORY_MIN_MIB)
+		return err_set(err, ERR_INVALID, EINVAL, "memory '%.50s' is under the minimum of 512m: write it as 2048m or 8g",
+			       arg);
+	o->memory_mib = bytes >> 20;
+	return 0;
+}
+
+int create_option(struct create *o, int key, const char *arg, struct err *err)
+{
+	uint64_t n;
+
+	switch (key) {
+	case CREATE_NAME:
+		o->name = arg;
+		return arg[0] ? 0 : err_set(err, ERR_INVALID, EINVAL, "--name is empty");
+	case 'm':
+		return option_memory(o, arg, err);
+	case CREATE_CPUS:
+		if (str_u64(arg, CPUS_MAX, &n) < 0)
+			return err_set(err, ERR_INVALID, EINVAL, "--cpus '%.50s' is not a number of processors", arg);
+		o->cpus = (int)n;
+		o->has_cpus = true;
+		return 0;
+	case 'e':
+		return envset_flag(&o->env, arg, err);
+	case CREATE_ENV_FILE:
+		return envset_file(&o->env, arg, err);
+	default:
+		return 1;
+	}
+}
+
+void create_done(struct create *o)
+{
+	envset_done(&o->env);
+}
+
+struct progress {
+	struct cli *cli;
+	bool terminal, shown;
+	bool built; /* a new template was made */
+	json_int_t step;
+	uint64_t at;
+};
+
+/* On a terminal one line that changes; elsewhere one line per step, and a sign of life now and then. */
+static void show_progress(struct progress *p, json_int_t step, json_int_t steps, const char *what)
+{
+	uint64_t now = io_now_ms();
+	uint16_t rows, cols;
+	char line[256];
+
+	if (!p->shown)
+		cli_say("Making the base template (once per machine)...");
+	if (!p->terminal && p->shown && step == p->step && now - p->at < PROGRESS_EVERY_MS)
+		return;
+	(void)str_format(line, sizeof(line), "[%lld/%lld] %s", (long long)step, (long long)steps, what);
+	table_clean(line);
+	if (p->terminal) {
+		/* A line that wraps could not be written over. */
+		term_size(STDERR_FILENO, &rows, &cols);
+		(void)fprintf(stderr, "\r\033[K%.*s", cols - 1, line);
+		(void)fflush(stderr);
+	} else {
+		cli_say("%s", line);
+	}
+	p->shown = true;
+	p->step = step;
+	p->at = now;
+}
+
+static int on_progress(void *user, const json_t *v)
+{
+	struct progress *p = user;
+	const json_t *e = json_object_get(v, "error");
+
+	if (e)
+		return err_set(&p->cli->err, err_kind_from_name(cli_str(e, "kind")), 0, "%s", cli_str(e, "message"));
+	if (json_is_true(json_object_get(v, "built")))
+		p->built = true;
+	if (cli_str(v, "progress")[0])
+		show_progress(p, json_integer_value(json_object_get(v, "step")),
+			      json_integer_value(json_object_get(v, "steps")), cli_str(v, "progress"));
+	return 0;
+}
+
+static int update_template(struct cli *c, bool *ret_built)
+{
+	struct progress p = { .cli = c, .terminal = isatty(STDERR_FILENO) };
+	struct api_req req = {
+		.method = "POST",
+		.target = "/v1/templates/base",
+		.timeout_ms = API_BUILD_MS,
+		.line = on_progress,
+		.user = &p,
+	};
+	int r = api_call(c, &req, NULL);
+
+	if (p.shown && p.terminal)
+		(void)fputs("\r\033[K", stderr);
+	*ret_built = p.built;
+	return r;
+}
+
+static json_t *request_body(const struct create *o, const struct create_what *w)
+{
+	json_t *env = envset_merge(&o->env);
+	json_t *body = json_pack("{s:s, s:O, s:o, s:b}", "agent", w->agent, "workspaces", w->workspaces, "env", env, "keep",
+				 w->keep);
+
+	if (!body)
+		return NULL;
+	if (o->name)
+		(void)json_object_set_new(body, "name", json_string(o->name));
+	if (o->memory_mib)
+		(void)json_object_set_new(body, "memory_mib", json_integer((json_int_t)o->memory_mib));
+	if (o->has_cpus)
+		(void)json_object_set_new(body, "cpus", json_integer(o->cpus));
+	if (w->reuse)
+		(void)json_object_set_new(body, "reuse", json_true());
+	return body;
+}
+
+static int post(struct cli *c, const json_t *body, json_t **ret, bool *ret_new)
+{
+	int status = 0, r;
+
+	r = api_call(c,
+		     &(struct api_req){ .method = "POST",
+					.target = "/v1/sandboxes",
+					.body = body,
+					.timeout_ms = API_SLOW_MS,
+					.ret_status = &status },
+		     ret);
+	if (r == 0)
+		*ret_new = status == 201;
+	return r;
+}
+
+/* The request goes first, so that what is wrong with it is said at once and not after the minutes that a template may
+ * take. Where there is no template, or not the latest one, it goes again. */
+int create_sandbox(struct cli *c, const struct create *o, const struct create_what *w, json_t **ret, bool *ret_new)
+{
+	auto_(json) json_t *body = request_body(o, w), *sandbox = NULL;
+	bool is_new = false, built = false;
+	int r;
+
+	if (!body)
+		return err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	r = post(c, body, &sandbox, &is_new);
+	if (r < 0 && c->err.kind != ERR_UNAVAILABLE)
+		return r;
+	if (r < 0 || is_new) {
+		r = update_template(c, &built);
+		if (r < 0 && sandbox)
+			create_undo(c, sandbox);
+		if (r < 0)
+			return r;
+	}
+	if (sandbox && built) {
+		create_undo(c, sandbox);
+		json_decref(TAKE_PTR(sandbox));
+	}
+	if (!sandbox)
+		r = post(c, body, &sandbox, &is_new);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(sandbox);
+	*ret_new = is_new;
+	return 0;
+}
+
+void create_undo(struct cli *c, const json_t *sandbox)
+{
+	struct err kept = c->err;
+	char target[1100], hint[sizeof(c->hint)];
+
+	(void)memcpy(hint, c->hint, sizeof(hint));
+	if (api_target(c, target, sizeof(target), cli_str(sandbox, "id"), "?force=true") == 0)
+		(void)api_call(c, &(struct api_req){ .method = "DELETE", .target = target, .timeout_ms = API_SLOW_MS }, NULL);
+	c->err = kept;
+	(void)memcpy(c->hint, hint, sizeof(hint));
+}
+
+void create_report(const json_t *sandbox)
+{
+	const json_t *w;
+	size_t i;
+
+	cli_say("\xe2\x9c\x93 Created sandbox '%s'", cli_str(sandbox, "name"));
+	json_array_foreach(json_object_get(sandbox, "workspaces"), i, w)
+		cli_say("  Workspace: %s (direct mount%s)", cli_str(w, "path"),
+			json_is_true(json_object_get(w, "readonly")) ? ", read-only" : "");
+	cli_say("  Agent: %s", cli_str(sandbox, "agent"));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * api: the handlers, one resource per file; docs/api.md describes them. Each answers its request exactly once, now or
+ * later (request.h). The request's name and body are there; a handler checks the body itself.
+ */
+#ifndef SBX_DAEMON_API_API_H
+#define SBX_DAEMON_API_API_H
+
+#include "daemon/request.h"
+
+void api_version(struct request *r);
+void api_shutdown(struct request *r);
+
+void api_list(struct request *r);
+void api_create(struct request *r);
+void api_show(struct request *r);
+void api_delete(struct request *r);
+
+void api_start(struct request *r);
+void api_stop(struct request *r);
+void api_keep(struct request *r);
+void api_status(struct request *r);
+
+void api_template_ensure(struct request *r);
+void api_template_list(struct request *r);
+
+void api_settings(struct request *r);
+void api_diagnose(struct request *r);
+
+/* Fails the request and returns false where its body holds any key. */
+bool api_no_body(struct request *r);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * disk: the directories STATE/sandboxes/<id> and the ext4 disk in each. A directory is `<id>.new` until its record is in
+ * the registry, and `<id>.old` from the moment its record is to go, so that whatever moment a crash chooses, disk_sweep
+ * knows which side won. A directory of neither kind is never removed.
+ */
+#ifndef SBX_DAEMON_DISK_H
+#define SBX_DAEMON_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct disk_home {
+	int fd;           /* owned: STATE/sandboxes */
+	char path[4096];
+};
+
+/* Makes and opens STATE/sandboxes. */
+int disk_open(struct disk_home *h, const char *state_dir, struct err *err);
+void disk_close(struct disk_home *h);
+
+/* <id>.new with a sparse, formatted disk.img of that size. On failure nothing is left. */
+int disk_make(const struct disk_home *h, const char *id, uint64_t bytes, struct err *err);
+/* <id>.new becomes <id>: the record is committed. */
+int disk_commit(const struct disk_home *h, const char *id, struct err *err);
+/* Gives <id>.new up. */
+void disk_abort(const struct disk_home *h, const char *id);
+/* <id> becomes <id>.old, before the record goes; a missing one is no error. */
+int disk_retire(const struct disk_home *h, const char *id, struct err *err);
+/* Takes that back (the record could not be removed). */
+void disk_restore(const struct disk_home *h, const char *id);
+/* Removes <id>.old, after the record went. */
+int disk_remove(const struct disk_home *h, const char *id, struct err *err);
+/* After a crash: finishes or undoes what was begun. has_record says whether the registry knows an id. */
+void disk_sweep(const struct disk_home *h, bool (*has_record)(void *user, const char *id), void *user);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * settings: see settings.h. A table of keys; each row knows its default, its form and how to read it.
+ */
+#include "daemon/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/own.h"
+#include "base/str.h"
+
+#define FILE_MAX 65536
+
+static int grace(const char *v, struct settings *s)
+{
+	uint64_t ms;
+
+	if (str_duration(v, &ms) < 0 || ms > 24U * 3600 * 1000)
+		return -EINVAL;
+	s->stop_grace_ms = ms;
+	return 0;
+}
+
+static int disk(const char *v, struct settings *s)
+{
+	uint64_t bytes;
+
+	if (str_bytes(v, &bytes) < 0 || bytes < UINT64_C(1) << 30 || bytes > UINT64_C(16) << 40)
+		return -EINVAL;
+	s->disk_bytes = bytes & ~UINT64_C(0xfffff);
+	return 0;
+}
+
+static int accelerator(const char *v, struct settings *s)
+{
+	if (!str_eq(v, "auto") && !str_eq(v, "kvm") && !str_eq(v, "tcg"))
+		return -EINVAL;
+	return str_format(s->accelerator, sizeof(s->accelerator), "%s", v);
+}
+
+static int boot_timeout(const char *v, struct settings *s)
+{
+	uint64_t ms;
+
+	if (str_duration(v, &ms) < 0 || ms < 5000 || ms > 30U * 60 * 1000)
+		return -EINVAL;
+	s->boot_timeout_ms = ms;
+	return 0;
+}
+
+static const struct {
+	const char *key;
+	const char *fallback;
+	const char *form;
+	int (*read)(const char *value, struct settings *s);
+} keys[] = {
+	{ "sandbox.stopGrace", "30s", "a duration up to 24h such as \"30s\" or \"5m\"", grace },
+	{ "sandbox.disk", "64g", "a size from 1g to 16t such as \"64g\"", disk },
+	{ "sandbox.accelerator", "auto", "\"auto\", \"kvm\" or \"tcg\"", accelerator },
+	{ "daemon.bootTimeout", "120s", "a duration from 5s to 30m such as \"120s\"", boot_timeout },
+};
+
+/* A wrong key is named with the known ones. */
+static int known_keys(const json_t *o, const char *path, struct err *err)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)o, key, value) {
+		char shown[100];
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(keys) && !str_eq(keys[i].key, key))
+			i++;
+		str_escape(shown, sizeof(shown), key, strlen(key));
+		if (i == ARRAY_LEN(keys))
+			return err_set(err, ERR_INVALID, 0,
+				       "%.200s: unknown key \"%s\": known keys are sandbox.stopGrace, sandbox.disk, "
+				       "sandbox.accelerator, daemon.bootTimeout",
+				       path, shown);
+	}
+	return 0;
+}
+
+static int read_keys(const json_t *o, const char *path, struct settings *s, json_t *effective, struct err *err)
+{
+	int r = known_keys(o, path, err);
+
+	for (size_t i = 0; i < ARRAY_LEN(keys) && r == 0; i++) {
+		const json_t *v = json_object_get(o, keys[i].key);
+		const char *text = v ? json_string_value(v) : keys[i].fallback;
+
+		if (!text || keys[i].read(text, s) < 0)
+			r = err_set(err, ERR_INVALID, 0, "%.200s: \"%s\" must be %s", path, keys[i].key, keys[i].form);
+		else if (effective && json_object_set_new(effective, keys[i].key, json_string(text)) < 0)
+			r = err_errno(err, ENOMEM, "settings");
+	}
+	return r;
+}
+
+static int parse(const char *path, json_t **ret, struct err *err)
+{
+	auto_free char *text = NULL;
+	json_error_t je;
+	size_t n = 0;
+	int r = io_read_file(AT_FDCWD, path, FILE_MAX, &text, &n);
+
+	if (r == -ENOENT) {
+		*ret = json_object();
+		return *ret ? 0 : err_errno(err, ENOMEM, "settings");
+	}
+	if (r < 0)
+		return err_errno(err, -r, "cannot read %.200s", path);
+	*ret = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	if (!*ret)
+		return err_set(err, ERR_INVALID, 0, "%.200s: line %d: %.100s", path, je.line, je.text);
+	if (json_is_object(*ret))
+		return 0;
+	json_decref(*ret);
+	*ret = NULL;
+	return err_set(err, ERR_INVALID, 0, "%.200s must hold one JSON object", path);
+}
+
+int settings_load(const char *config_dir, struct settings *ret, json_t **ret_json, struct err *err)
+{
+	auto_free char *path = str_new("%s/settings.json", config_dir);
+	struct settings s = { 0 };
+	json_t *o = NULL, *effective = ret_json ? json_object() : NULL;
+	int r;
+
+	if (!path || (ret_json && !effective)) {
+		json_decref(effective);
+		return err_errno(err, ENOMEM, "settings");
+	}
+	r = parse(path, &o, err);
+	if (r == 0)
+		r = read_keys(o, path, &s, effective, err);
+	json_decref(o);
+	if (r < 0) {
+		json_decref(effective);
+		return r;
+	}
+	*ret = s;
+	if (ret_json)
+		*ret_json = effective;
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * settings: CONFIG/settings.json, one flat JSON object of strings. Read anew whenever it matters; a missing file
+ * means the defaults, a wrong one is an error that names the file, the key and the accepted form.
+ */
+#ifndef SBX_DAEMON_SETTINGS_H
+#define SBX_DAEMON_SETTINGS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define SETTINGS_TEXT 32
+
+struct settings {
+	uint64_t stop_grace_ms;
+	uint64_t disk_bytes;
+	uint64_t boot_timeout_ms;
+	char accelerator[SETTINGS_TEXT]; /* auto, kvm, tcg */
+};
+
+/* ret_json may be NULL; else an owned object of every key with the text in effect. */
+int settings_load(const char *config_dir, struct settings *ret, json_t **ret_json, struct err *err);
+
+#endif

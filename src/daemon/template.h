@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * template: the template store under CACHE/templates as the daemon reads it (sbx-image writes it; wire/manifest.h). A
+ * sandbox is bound to digests when it is created: a later template does not change what lies under its overlay.
+ */
+#ifndef SBX_DAEMON_TEMPLATE_H
+#define SBX_DAEMON_TEMPLATE_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+#define TEMPLATE_BASE "base"
+
+/* The digests of the base template that is there now: {"layers": [..], "kernel": "..", "modules": ".."}; a new
+ * reference. unavailable where there is none. */
+int template_bind(const char *cache_dir, json_t **ret, struct err *err);
+/* Puts the paths that a binding stands for into a machine's spec (kernel, initrds, layers); unavailable where one of
+ * them is not in the cache any more. */
+int template_resolve(const char *cache_dir, const json_t *binding, json_t *spec, struct err *err);
+/* What GET /v1/templates shows; a new reference. */
+int template_list(const char *cache_dir, json_t **ret, struct err *err);
+
+#endif

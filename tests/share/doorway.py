@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""doorway: starts sbx-fs as sbx-vm does (descriptors 3, 4 and the roots), without or with a mount of this kernel."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+
+NONCE = "0123456789abcdef" * 4
+
+
+def start(program, roots, door, cache_ms=0, wrap=(), stderr=None):
+    """roots: (path, readonly, type[, with_parent]); door: our stream socket's other end."""
+    fds = [door.fileno()]
+    read_end, write_end = os.pipe()
+    fds.append(read_end)
+    described = []
+    opened = []
+    for path, readonly, kind, *more in roots:
+        fd = os.open(path, os.O_PATH)
+        opened.append(fd)
+        entry = {"fd": 3 + len(fds), "path": str(path), "readonly": readonly, "type": kind}
+        fds.append(fd)
+        if kind == "file" or (more and more[0]):
+            parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            opened.append(parent)
+            entry["parent_fd"] = 3 + len(fds)
+            entry["name"] = os.path.basename(path)
+            fds.append(parent)
+        described.append(entry)
+    config = {"nonce": NONCE, "roots": described}
+    if cache_ms:
+        config["cache_ms"] = cache_ms
+    os.write(write_end, json.dumps(config).encode())
+    os.close(write_end)
+    # High copies first, so that none is overwritten before it is copied; then each to its number.
+    script = 'import os,sys; fds=[int(x) for x in sys.argv[1].split(",")]; ' \
+        'high=[os.dup2(f,300+i) for i,f in enumerate(fds)]; ' \
+        '[os.dup2(h,3+i,inheritable=True) for i,h in enumerate(high)]; ' \
+        'os.closerange(3+len(fds),1000); os.execvp(sys.argv[2],sys.argv[2:])'
+    argv = ["python3", "-c", script, ",".join(map(str, fds)), *wrap, program, "--id", "test"]
+    process = subprocess.Popen(argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=stderr)
+    os.close(read_end)
+    for fd in opened:
+        os.close(fd)
+    return process
+
+
+@contextlib.contextmanager
+def raw(program, roots, **more):
+    """The server and a socket to it."""
+    ours, theirs = socket.socketpair()
+    process = start(program, roots, theirs, **more)
+    theirs.close()
+    try:
+        yield ours, process
+    finally:
+        ours.close()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def mounted(program, relay, roots, **more):
+    """The server mounted by this kernel; yields the mount point and the server's process, or None where this host
+    does not let us mount."""
+    ours, theirs = socket.socketpair()
+    process = start(program, roots, theirs, **more)
+    theirs.close()
+    where = pathlib.Path(tempfile.mkdtemp(prefix="sbx-mount-"))
+    script = 'import os,sys; os.dup2(int(sys.argv[1]),3,inheritable=True); os.execv(sys.argv[2],sys.argv[2:])'
+    carrier = subprocess.Popen(["python3", "-c", script, str(ours.fileno()), relay, str(where)], pass_fds=[ours.fileno()],
+                               stdout=subprocess.PIPE, text=True)
+    ours.close()
+    try:
+        if carrier.stdout.readline() != "mounted\n":
+            carrier.wait(10)
+            yield None, process
+        else:
+            yield where, process
+    finally:
+        subprocess.run(["umount", "-l", str(where)], stderr=subprocess.DEVNULL)
+        try:
+            carrier.wait(10)
+        except subprocess.TimeoutExpired:
+            carrier.kill()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+        where.rmdir()
+
+
+def scratch():
+    """A directory for a test on the host's disk."""
+    return pathlib.Path(tempfile.mkdtemp(prefix="sbx-share-", dir=os.environ.get("SBX_TEST_DIR", "/var/tmp")))
+
+
+def remove(path):
+    shutil.rmtree(path, ignore_errors=True)
