@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_http1: byte 0 says request or response and how the rest is cut; what is accepted in pieces is accepted whole, with
- * the same body.
+ * fuzz_http1: byte 0 says request or response and how the rest is cut; what is accepted in pieces is accepted whole,
+ * with the same body.
  */
 #include <assert.h>
 

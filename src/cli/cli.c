@@ -166,7 +166,7 @@ static int dispatch(struct cli *c, const struct cmd *cmd, const char *title, int
 		(void)err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
 		return failure(c, cmd, 0);
 	}
-	r = opt_parse(c, cmd, title, argc, argv, values, &a);
+	r = opt_parse(c, cmd, &(struct opt_line){ title, argc, argv }, values, &a);
 	if (c->wants_help) {
 		opt_help(stdout, cmd, title);
 		r = fflush(stdout) == 0 ? CMD_OK : CMD_FAILED;

@@ -101,15 +101,45 @@ static void list_namespaces(struct buf *b, const json_t *ns, const char *side)
 		(void)buf_append_str(b, "none");
 }
 
-static void list_strings(struct buf *b, const json_t *list)
+/* What counts as one thing in a list: libraries together, sockets and pipes without their numbers. */
+static void kind_of(const json_t *item, char *dst, size_t size)
 {
-	const json_t *v;
-	size_t i;
+	const char *s = json_string_value(item) ? json_string_value(item) : "?";
+	bool library = str_starts(s, "ro /lib") || str_starts(s, "ro /usr/lib");
+	int n = strstr(s, ":[") ? (int)(strstr(s, ":[") - s) : (int)strlen(s);
 
-	json_array_foreach(list, i, v)
-		(void)buf_printf(b, "%s%s", i ? ", " : "", json_string_value(v) ? json_string_value(v) : "?");
-	if (json_array_size(list) == 0)
-		(void)buf_append_str(b, "none");
+	if (library)
+		(void)str_format(dst, size, "ro libraries");
+	else
+		(void)str_format(dst, size, "%.*s", n, s);
+}
+
+/* Each kind once, with its number where there are several. */
+static void list_kinds(struct buf *b, const json_t *list)
+{
+	char kind[512], other[512];
+	const json_t *v, *w;
+	size_t i, k;
+	bool first = true;
+
+	json_array_foreach(list, i, v) {
+		unsigned before = 0, all = 0;
+
+		kind_of(v, kind, sizeof(kind));
+		json_array_foreach(list, k, w) {
+			kind_of(w, other, sizeof(other));
+			before += k < i && str_eq(kind, other);
+			all += str_eq(kind, other);
+		}
+		if (before)
+			continue;
+		(void)buf_printf(b, first ? "%s" : ", %s", kind);
+		if (all > 1)
+			(void)buf_printf(b, " (%u)", all);
+		first = false;
+	}
+	if (first)
+		(void)buf_append_str(b, "nothing");
 }
 
 static void one_process(struct report *r, const json_t *p)
@@ -128,10 +158,10 @@ static void one_process(struct report *r, const json_t *p)
 		      json_is_true(json_object_get(p, "seccomp")) ? "yes" : "no",
 		      json_is_true(json_object_get(p, "no_new_privs")) ? "never" : "possible", cli_str(p, "capabilities"));
 	buf_consume(&b, buf_len(&b));
-	list_strings(&b, json_object_get(p, "mounts"));
+	list_kinds(&b, json_object_get(p, "mounts"));
 	report_detail(r, "  sees: %s", buf_cstr(&b) ? buf_cstr(&b) : "");
 	buf_consume(&b, buf_len(&b));
-	list_strings(&b, json_object_get(p, "descriptors"));
+	list_kinds(&b, json_object_get(p, "descriptors"));
 	report_detail(r, "  holds: %s", buf_cstr(&b) ? buf_cstr(&b) : "");
 	buf_done(&b);
 }

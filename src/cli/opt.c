@@ -183,23 +183,22 @@ static int check_count(const struct job *j)
 	return err_set(&j->cli->err, ERR_INVALID, EINVAL, "%s: missing argument: %s", j->title, cmd->args);
 }
 
-int opt_parse(struct cli *c, const struct cmd *cmd, const char *title, int argc, char **argv, void *values,
-	      struct cmd_args *ret)
+int opt_parse(struct cli *c, const struct cmd *cmd, const struct opt_line *line, void *values, struct cmd_args *ret)
 {
 	auto_free struct argp_option *options = with_common(cmd);
-	auto_free const char **pos = calloc((size_t)argc + 1, sizeof(*pos));
-	struct job j = { c, cmd, title, options, values, ret, 1 };
+	auto_free const char **pos = calloc((size_t)line->argc + 1, sizeof(*pos));
+	struct job j = { c, cmd, line->title, options, values, ret, 1 };
 	struct argp argp = { .options = options, .parser = on_key };
 	int r;
 
 	if (!options || !pos)
 		return err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
 	*ret = (struct cmd_args){ .pos = pos };
-	r = argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_NO_ERRS, NULL, &j);
+	r = argp_parse(&argp, line->argc, line->argv, ARGP_IN_ORDER | ARGP_NO_HELP | ARGP_NO_EXIT | ARGP_NO_ERRS, NULL, &j);
 	if (r && c->err.kind == ERR_NONE)
-		(void)bad_option(&j, j.at < argc ? argv[j.at] : argv[argc - 1]);
+		(void)bad_option(&j, line->argv[j.at < line->argc ? j.at : line->argc - 1]);
 	else if (r && !c->hint[0])
-		cli_hint(c, "%s --help", title);
+		cli_hint(c, "%s --help", line->title);
 	if (!r && !c->wants_help)
 		r = check_count(&j);
 	ret->pos = NULL;

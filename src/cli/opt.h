@@ -13,10 +13,16 @@
 
 #define OPT_TITLE_MAX 64
 
-/* Parses argv[1..] for cmd into values and ret. title ("sbx run") is for messages. 0, or negative with cli->err and
+/* A command line: title ("sbx run") is for messages, argv[0] is not looked at. */
+struct opt_line {
+	const char *title;
+	int argc;
+	char **argv;
+};
+
+/* Parses a command line for cmd into values and ret. 0, or negative with cli->err and
  * the hint filled; ret->pos is then NULL. With --help it stops early and sets cli->wants_help. */
-int opt_parse(struct cli *c, const struct cmd *cmd, const char *title, int argc, char **argv, void *values,
-	      struct cmd_args *ret);
+int opt_parse(struct cli *c, const struct cmd *cmd, const struct opt_line *line, void *values, struct cmd_args *ret);
 /* --help of one command. */
 void opt_help(FILE *to, const struct cmd *cmd, const char *title);
 /* One section of docs/cli.md per command, sub-commands included; heading is the depth of the first. */

@@ -14,7 +14,7 @@
 #include "cli/cmd.h"
 #include "cli/table.h"
 
-#define TEXT_MAX 1024
+#define TEXT_MAX 8192
 
 static const char *const names[] = { [REPORT_PASS] = "pass", [REPORT_WARN] = "warn", [REPORT_FAIL] = "fail" };
 static const char *const marks[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * accelerator: see accelerator.h. Reads /dev/kvm, /proc/cpuinfo and the note that a supervisor leaves in the cache when a
- * guest did not run on KVM.
+ * accelerator: see accelerator.h. Reads /dev/kvm, /proc/cpuinfo and the note that a supervisor leaves in the cache when
+ * a guest did not run on KVM.
  */
 #include "daemon/accelerator.h"
 

@@ -64,13 +64,14 @@ static int check_files(const struct sandbox *s, struct err *err)
 	for (size_t i = 0; i < s->row.nworkspaces; i++)
 		if (!workspace_is_there(&s->row.workspaces[i]))
 			return err_set(err, ERR_NOT_FOUND, ENOENT,
-				       "workspace %.300s of sandbox '%s' is not there any more: bring it back, or remove the sandbox",
+				       "workspace %.300s of sandbox '%s' is not there any more: bring it back, or "
+				       "remove the sandbox",
 				       s->row.workspaces[i].path, s->row.name);
 	(void)str_format(disk, sizeof(disk), "%s/disk.img", s->row.id);
 	if (fstatat(s->daemon->disks.fd, disk, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 		return err_set(err, ERR_NOT_FOUND, ENOENT,
-			       "the disk of sandbox '%s' is gone (%.250s/%s): remove the sandbox and create it again", s->row.name,
-			       s->daemon->disks.path, disk);
+			       "the disk of sandbox '%s' is gone (%.250s/%s): remove the sandbox and create it again",
+			       s->row.name, s->daemon->disks.path, disk);
 	return 0;
 }
 
@@ -81,8 +82,8 @@ static json_t *workspaces_json(const struct store_row *row)
 	for (size_t i = 0; a && i < row->nworkspaces; i++) {
 		const struct workspace *w = &row->workspaces[i];
 
-		if (json_array_append_new(a, json_pack("{s:s, s:b, s:s}", "path", w->path, "readonly", w->readonly, "type",
-						       w->is_file ? "file" : "dir")) < 0) {
+		if (json_array_append_new(a, json_pack("{s:s, s:b, s:s}", "path", w->path, "readonly", w->readonly,
+						       "type", w->is_file ? "file" : "dir")) < 0) {
 			json_decref(a);
 			return NULL;
 		}
@@ -94,17 +95,19 @@ static json_t *workspaces_json(const struct store_row *row)
 static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 {
 	const struct store_row *row = &s->row;
-	auto_free char *dir = str_new("%s/%s", s->daemon->disks.path, row->id), *disk = str_new("%s/disk.img", dir ? dir : "");
+	auto_free char *dir = str_new("%s/%s", s->daemon->disks.path, row->id),
+		       *disk = str_new("%s/disk.img", dir ? dir : "");
 	char hostname[NAME_SIZE];
 
 	if (!dir || !disk)
 		return NULL;
 	name_hostname(hostname, row->name);
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:o, s:O, s:s, s:s, s:s, s:I, s:I, s:b}", "id", row->id, "name",
-			 row->name, "hostname", hostname, "cpus", (int)row->cpus, "memory_mib", (json_int_t)row->memory_mib,
-			 "accel", set->accelerator, "disk", disk, "workspaces", workspaces_json(row), "env", row->env,
-			 "machine_id", row->machine_id, "state_dir", dir, "cache_dir", s->daemon->dirs.cache, "grace_ms",
-			 (json_int_t)set->stop_grace_ms, "boot_timeout_ms", (json_int_t)set->boot_timeout_ms, "keep", row->keep);
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:o, s:O, s:s, s:s, s:s, s:I, s:I, s:b}", "id", row->id,
+			 "name", row->name, "hostname", hostname, "cpus", (int)row->cpus, "memory_mib",
+			 (json_int_t)row->memory_mib, "accel", set->accelerator, "disk", disk, "workspaces",
+			 workspaces_json(row), "env", row->env, "machine_id", row->machine_id, "state_dir", dir,
+			 "cache_dir", s->daemon->dirs.cache, "grace_ms", (json_int_t)set->stop_grace_ms,
+			 "boot_timeout_ms", (json_int_t)set->boot_timeout_ms, "keep", row->keep);
 }
 
 static int spec_fd(const struct sandbox *s, const struct settings *set, struct err *err)
@@ -143,8 +146,8 @@ static int lock_log(const struct sandbox *s, struct err *err)
 		return err_errno(err, errno, "cannot write the log of sandbox '%s'", s->row.name);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, ERR_CONFLICT, EBUSY,
-			       "a process of sandbox '%s' is still alive and cannot be reached: `sbx stop %s` ends it", s->row.name,
-			       s->row.name);
+			       "a process of sandbox '%s' is still alive and cannot be reached: `sbx stop %s` ends it",
+			       s->row.name, s->row.name);
 	if (fstat(fd, &st) == 0 && st.st_size > LOG_MAX_BYTES)
 		(void)!ftruncate(fd, 0);
 	return TAKE_FD(fd);
@@ -156,8 +159,15 @@ static int spawn(const struct sandbox *s, int spec, int listener, int log, struc
 	const char *const argv[] = { "sbx-vm", "--id", s->row.id, "--name", s->row.name, NULL };
 	const int fds[] = { spec, listener };
 	struct spawn sp = {
-		.path = program, .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = log,
-		.fds = fds, .nfds = ARRAY_LEN(fds), .new_session = true, .cwd = "/",
+		.path = program,
+		.argv = argv,
+		.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = log,
+		.fds = fds,
+		.nfds = ARRAY_LEN(fds),
+		.new_session = true,
+		.cwd = "/",
 	};
 
 	if (!program)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * boot: makes a supervisor: checks what the machine needs, writes its spec, and spawns `sbx-vm` with the spec on
- * descriptor 3 and its listening socket on 4. Also the other end of a supervisor's life: whether one is alive at all, and
- * the last resort against one that does not answer.
+ * descriptor 3 and its listening socket on 4. Also the other end of a supervisor's life: whether one is alive at all,
+ * and the last resort against one that does not answer.
  */
 #ifndef SBX_DAEMON_BOOT_H
 #define SBX_DAEMON_BOOT_H

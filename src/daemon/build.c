@@ -39,7 +39,7 @@ struct build {
 	struct buf in;
 	struct listener listeners[BUILD_LISTENERS_MAX];
 	size_t nlisteners;
-	json_t *latest; /* owned: the last line of progress, for late joiners; NULL */
+	json_t *latest;  /* owned: the last line of progress, for late joiners; NULL */
 	json_t *result;  /* owned; the last word, said when the process has ended */
 	uv_idle_t greet; /* runs while somebody has not seen `latest` */
 	size_t greeted;  /* how many of the listeners have */
@@ -155,8 +155,9 @@ static void on_end(struct pump *p, int error)
 	if (error == 0 && b->result)
 		finish(b, b->result);
 	else
-		fail(b, ERR_INTERNAL, error ? "sbx-image says what cannot be understood: see sandboxd.log"
-					    : "sbx-image ended without a result: see sandboxd.log");
+		fail(b, ERR_INTERNAL,
+		     error ? "sbx-image says what cannot be understood: see sandboxd.log"
+			   : "sbx-image ended without a result: see sandboxd.log");
 }
 
 static const struct pump_ops pump_ops = { .bytes = on_bytes, .end = on_end, .closed = on_pump_closed };
@@ -183,7 +184,13 @@ static int spawn_image(int out, int *ret_pidfd, struct err *err)
 	auto_free char *program = env_program("sbx-image");
 	const char *const argv[] = { "sbx-image", "ensure", "base", "--json", NULL };
 	struct spawn s = {
-		.path = program, .argv = argv, .stdin_fd = -1, .stdout_fd = out, .stderr_fd = -1, .die_with_parent = true, .cwd = "/",
+		.path = program,
+		.argv = argv,
+		.stdin_fd = -1,
+		.stdout_fd = out,
+		.stderr_fd = -1,
+		.die_with_parent = true,
+		.cwd = "/",
 	};
 
 	if (!program)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * build: the one run of `sbx-image ensure base --json` that all callers share. Its lines of progress go to everybody who
- * has joined; its last word ends it.
+ * build: the one run of `sbx-image ensure base --json` that all callers share. Its lines of progress go to everybody
+ * who has joined; its last word ends it.
  */
 #ifndef SBX_DAEMON_BUILD_H
 #define SBX_DAEMON_BUILD_H

@@ -63,7 +63,8 @@ static int plan_size(const json_t *body, struct store_row *row, struct err *err)
 	if (r < 0)
 		return r;
 	if (cpus > max_cpus)
-		return err_set(err, ERR_INVALID, 0, "%llu processors are more than this host has: at most %llu (0: all)",
+		return err_set(err, ERR_INVALID, 0,
+			       "%llu processors are more than this host has: at most %llu (0: all)",
 			       (unsigned long long)cpus, (unsigned long long)max_cpus);
 	row->cpus = (unsigned)(cpus ? cpus : max_cpus);
 	return 0;
@@ -74,8 +75,8 @@ static bool env_name_ok(const char *name)
 	if (!*name || (*name >= '0' && *name <= '9'))
 		return false;
 	for (; *name; name++)
-		if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || (*name >= '0' && *name <= '9') ||
-		      *name == '_'))
+		if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+		      (*name >= '0' && *name <= '9') || *name == '_'))
 			return false;
 	return true;
 }
@@ -94,11 +95,12 @@ static int plan_env(const json_t *body, struct store_row *row, struct err *err)
 		return err_errno(err, ENOMEM, "the request");
 	if (json_object_size(row->env) > ENV_MAX)
 		return err_set(err, ERR_INVALID, 0, "\"env\" may hold at most %d variables", ENV_MAX);
-	json_object_foreach(row->env, name, value) {
+	json_object_foreach (row->env, name, value) {
 		str_escape(shown, sizeof(shown), name, strlen(name));
 		if (!env_name_ok(name))
 			return err_set(err, ERR_INVALID, 0,
-				       "bad environment variable name '%s': letters, digits and '_', not a digit first", shown);
+				       "bad environment variable name '%s': letters, digits and '_', not a digit first",
+				       shown);
 		if (!json_is_string(value))
 			return err_set(err, ERR_INVALID, 0, "environment variable %s must be a string", shown);
 		bytes += strlen(name) + json_string_length(value) + 2;
@@ -108,7 +110,8 @@ static int plan_env(const json_t *body, struct store_row *row, struct err *err)
 		       : 0;
 }
 
-static int plan_workspace(const struct env_dirs *dirs, const json_t *o, size_t i, struct workspace *ret, struct err *err)
+static int plan_workspace(const struct env_dirs *dirs, const json_t *o, size_t i, struct workspace *ret,
+			  struct err *err)
 {
 	static const char *const keys[] = { "path", "readonly", NULL };
 	const char *path = NULL;
@@ -151,7 +154,8 @@ static int plan_workspaces(const struct env_dirs *dirs, const json_t *body, stru
 
 static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct create_plan *p, struct err *err)
 {
-	static const char *const keys[] = { "agent", "workspaces", "name", "memory_mib", "cpus", "env", "keep", "reuse", NULL };
+	static const char *const keys[] = { "agent", "workspaces", "name",  "memory_mib", "cpus",
+					    "env",   "keep",       "reuse", NULL };
 	const char *agent = NULL, *name = NULL;
 	int r = field_only(body, "the request", keys, err);
 
@@ -220,17 +224,19 @@ static int taken(const struct sandbox *s, const struct store_row *row, struct er
 	const char *theirs = s->row.nworkspaces ? s->row.workspaces[0].path : "?";
 
 	if (same_place(s, row))
-		return err_set(err, ERR_CONFLICT, EEXIST,
-			       "sandbox '%s' for %.300s exists already: run it with `sbx run --name %s`, or give the new one "
-			       "another --name",
-			       s->row.name, theirs, s->row.name);
+		return err_set(
+			err, ERR_CONFLICT, EEXIST,
+			"sandbox '%s' for %.300s exists already: run it with `sbx run --name %s`, or give the new one "
+			"another --name",
+			s->row.name, theirs, s->row.name);
 	if (!str_eq(s->row.agent, row->agent))
 		return err_set(err, ERR_CONFLICT, EEXIST,
-			       "sandbox '%s' exists already, for agent %s in %.300s: give another --name", s->row.name, s->row.agent,
-			       theirs);
-	return err_set(err, ERR_CONFLICT, EEXIST,
-		       "sandbox '%s' belongs to %.180s, not to %.180s: give another --name, or remove it with `sbx rm %s`",
-		       s->row.name, theirs, row->workspaces[0].path, s->row.name);
+			       "sandbox '%s' exists already, for agent %s in %.300s: give another --name", s->row.name,
+			       s->row.agent, theirs);
+	return err_set(
+		err, ERR_CONFLICT, EEXIST,
+		"sandbox '%s' belongs to %.180s, not to %.180s: give another --name, or remove it with `sbx rm %s`",
+		s->row.name, theirs, row->workspaces[0].path, s->row.name);
 }
 
 /* Settles the name. *ret_existing where the name belongs to this very place. */
@@ -254,7 +260,8 @@ static int choose_name(struct daemon *d, struct create_plan *p, struct sandbox *
 		if (!s || *ret_existing)
 			return 0;
 	}
-	return err_set(err, ERR_CONFLICT, EEXIST, "too many sandboxes are called like '%s': give a --name", p->row.name);
+	return err_set(err, ERR_CONFLICT, EEXIST, "too many sandboxes are called like '%s': give a --name",
+		       p->row.name);
 }
 
 /* --- making it --- */
@@ -270,7 +277,8 @@ static int identify(struct store_row *row, struct err *err)
 	u[6] = (uint8_t)((u[6] & 0x0f) | 0x40); /* RFC 9562, version 4 */
 	u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
 	str_hex(hex, u, sizeof(u));
-	(void)str_format(row->id, sizeof(row->id), "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	(void)str_format(row->id, sizeof(row->id), "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+			 hex + 20);
 	(void)str_format(row->machine_id, sizeof(row->machine_id), "%s", machine_id);
 	store_now(row->created_at);
 	return 0;

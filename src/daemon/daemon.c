@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -23,7 +24,7 @@
 #include "daemon/server.h"
 
 #define LOCK_WAIT_MS 20000
-#define LOCK_STEP_US 50000
+#define LOCK_TICK_US 50000
 #define ADOPT_MS 2000
 #define SHUTDOWN_MS 10000
 
@@ -55,26 +56,56 @@ static bool other_serves(const struct daemon *d)
 	return fd >= 0;
 }
 
-/* 1: another daemon runs. One that is about to end is waited for, so that an end and a start do not cross. */
-static int take_lock(struct daemon *d, struct err *err)
+static void on_tick(int signum)
+{
+}
+
+/* Interrupts calls that cannot be given a deadline. */
+static void ticking(bool on)
+{
+	struct sigaction sa = { .sa_handler = on ? on_tick : SIG_IGN };
+	struct itimerval t = { 0 };
+
+	if (on)
+		t.it_interval.tv_usec = t.it_value.tv_usec = LOCK_TICK_US;
+	(void)sigaction(SIGALRM, &sa, NULL);
+	(void)setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/* 1: another daemon runs; 0: the lock is ours; -errno. */
+static int wait_lock(struct daemon *d)
 {
 	uint64_t end = io_now_ms() + LOCK_WAIT_MS;
+
+	while (flock(d->lock_fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return -errno;
+		if (other_serves(d))
+			return 1;
+		if (io_now_ms() >= end)
+			return -ETIMEDOUT;
+	}
+	d->locked = true;
+	return 0;
+}
+
+/* 1: another daemon runs. One that is about to end is waited for, so that an end and a start do not cross; one that
+ * is about to be ready, too, so that whoever started us can connect. */
+static int take_lock(struct daemon *d, struct err *err)
+{
+	int r;
 
 	d->lock_fd = openat(d->runtime_fd, "sandboxd.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
 		return err_errno(err, errno, "cannot open %.300s/sandboxd.lock", d->dirs.runtime);
-	while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_errno(err, errno, "cannot lock %.300s/sandboxd.lock", d->dirs.runtime);
-		if (other_serves(d))
-			return 1;
-		if (io_now_ms() >= end)
-			return err_set(err, ERR_TIMEOUT, ETIMEDOUT,
-				       "another sandboxd holds %.300s/sandboxd.lock and does not answer: end it", d->dirs.runtime);
-		(void)usleep(LOCK_STEP_US);
-	}
-	d->locked = true;
-	return 0;
+	ticking(true);
+	r = wait_lock(d);
+	ticking(false);
+	if (r == -ETIMEDOUT)
+		return err_set(err, ERR_TIMEOUT, ETIMEDOUT,
+			       "another sandboxd holds %.300s/sandboxd.lock and does not answer: end it",
+			       d->dirs.runtime);
+	return r < 0 ? err_errno(err, -r, "cannot lock %.300s/sandboxd.lock", d->dirs.runtime) : r;
 }
 
 static int write_pid(struct daemon *d, struct err *err)

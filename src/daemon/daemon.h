@@ -31,7 +31,7 @@ struct daemon {
 	uv_signal_t term, interrupt;
 	uv_timer_t deadline; /* of the shutdown */
 	char started_at[STORE_TIME_SIZE];
-	bool locked;   /* the lock is ours */
+	bool locked; /* the lock is ours */
 	bool stopping;
 };
 

@@ -68,10 +68,18 @@ static const char *mke2fs_path(void)
 static int format(const char *path, struct err *err)
 {
 	const char *program = mke2fs_path();
-	const char *const argv[] = { program, "-t", "ext4", "-q", "-m", "0", "-E",
-				     "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", path, NULL };
+	const char *const argv[] = { program, "-t",
+				     "ext4",  "-q",
+				     "-m",    "0",
+				     "-E",    "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+				     path,    NULL };
 	struct spawn s = {
-		.path = program, .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .die_with_parent = true,
+		.path = program,
+		.argv = argv,
+		.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.die_with_parent = true,
 	};
 	int r = spawn_run(&s, FORMAT_TIMEOUT_MS, 4096, NULL, err);
 
@@ -87,8 +95,9 @@ static int enough_space(int fd, const char *path, struct err *err)
 	if (fstatvfs(fd, &v) < 0)
 		return err_errno(err, errno, "cannot see how much space %.300s has", path);
 	if ((uint64_t)v.f_bavail * v.f_frsize < LEAST_FREE_BYTES)
-		return err_set(err, ERR_UNAVAILABLE, ENOSPC, "the disk that holds %.300s is full (%llu MiB left): free some space",
-			       path, (unsigned long long)((uint64_t)v.f_bavail * v.f_frsize >> 20));
+		return err_set(err, ERR_UNAVAILABLE, ENOSPC,
+			       "the disk that holds %.300s is full (%llu MiB left): free some space", path,
+			       (unsigned long long)((uint64_t)v.f_bavail * v.f_frsize >> 20));
 	return 0;
 }
 
@@ -122,7 +131,8 @@ int disk_make(const struct disk_home *h, const char *id, uint64_t bytes, struct 
 	if (mkdirat(h->fd, d.s, 0700) < 0)
 		return err_errno(err, errno, "cannot make a directory in %.300s", h->path);
 	dir = openat(h->fd, d.s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = dir < 0 ? err_errno(err, errno, "cannot open %.300s/%s", h->path, d.s) : make_image(h, dir, d.s, bytes, err);
+	r = dir < 0 ? err_errno(err, errno, "cannot open %.300s/%s", h->path, d.s)
+		    : make_image(h, dir, d.s, bytes, err);
 	if (r < 0)
 		disk_abort(h, id);
 	return r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * disk: the directories STATE/sandboxes/<id> and the ext4 disk in each. A directory is `<id>.new` until its record is in
- * the registry, and `<id>.old` from the moment its record is to go, so that whatever moment a crash chooses, disk_sweep
- * knows which side won. A directory of neither kind is never removed.
+ * disk: the directories STATE/sandboxes/<id> and the ext4 disk in each. A directory is `<id>.new` until its record is
+ * in the registry, and `<id>.old` from the moment its record is to go, so that whatever moment a crash chooses,
+ * disk_sweep knows which side won. A directory of neither kind is never removed.
  */
 #ifndef SBX_DAEMON_DISK_H
 #define SBX_DAEMON_DISK_H
@@ -14,7 +14,7 @@
 #include "base/err.h"
 
 struct disk_home {
-	int fd;           /* owned: STATE/sandboxes */
+	int fd; /* owned: STATE/sandboxes */
 	char path[4096];
 };
 

@@ -14,7 +14,7 @@ int field_only(const json_t *object, const char *what, const char *const *keys, 
 	json_t *value;
 
 	/* jansson's macro wants a mutable object although it only reads. */
-	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+	json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
 		char shown[100], known[300] = "";
 		size_t at = 0;
 		const char *const *k = keys;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * request: one request to the API and its answer. The server makes it, a handler of api/ answers it exactly once, now
- * or later, by request_reply, request_fail, or request_stream ... request_end; the handle dies with that. Where the client
- * has gone meanwhile the answer goes nowhere, and the handler need not know.
+ * or later, by request_reply, request_fail, or request_stream ... request_end; the handle dies with that. Where the
+ * client has gone meanwhile the answer goes nowhere, and the handler need not know.
  */
 #ifndef SBX_DAEMON_REQUEST_H
 #define SBX_DAEMON_REQUEST_H

@@ -17,20 +17,13 @@ static const struct {
 	const char *pattern;
 	void (*handler)(struct request *r);
 } routes[] = {
-	{ "GET", "/v1/version", api_version },
-	{ "GET", "/v1/sandboxes", api_list },
-	{ "POST", "/v1/sandboxes", api_create },
-	{ "GET", "/v1/sandboxes/*", api_show },
-	{ "DELETE", "/v1/sandboxes/*", api_delete },
-	{ "POST", "/v1/sandboxes/*/start", api_start },
-	{ "POST", "/v1/sandboxes/*/stop", api_stop },
-	{ "POST", "/v1/sandboxes/*/keep", api_keep },
-	{ "GET", "/v1/sandboxes/*/status", api_status },
-	{ "POST", "/v1/templates/base", api_template_ensure },
-	{ "GET", "/v1/templates", api_template_list },
-	{ "GET", "/v1/settings", api_settings },
-	{ "GET", "/v1/diagnose", api_diagnose },
-	{ "POST", "/v1/shutdown", api_shutdown },
+	{ "GET", "/v1/version", api_version },           { "GET", "/v1/sandboxes", api_list },
+	{ "POST", "/v1/sandboxes", api_create },         { "GET", "/v1/sandboxes/*", api_show },
+	{ "DELETE", "/v1/sandboxes/*", api_delete },     { "POST", "/v1/sandboxes/*/start", api_start },
+	{ "POST", "/v1/sandboxes/*/stop", api_stop },    { "POST", "/v1/sandboxes/*/keep", api_keep },
+	{ "GET", "/v1/sandboxes/*/status", api_status }, { "POST", "/v1/templates/base", api_template_ensure },
+	{ "GET", "/v1/templates", api_template_list },   { "GET", "/v1/settings", api_settings },
+	{ "GET", "/v1/diagnose", api_diagnose },         { "POST", "/v1/shutdown", api_shutdown },
 };
 
 static int parse_query(struct request *r, const char *query, struct err *err)
@@ -65,7 +58,8 @@ int route_body(struct request *r, const char *text, size_t n, struct err *err)
 	if (!r->body && n == 0)
 		return err_errno(err, ENOMEM, "the request");
 	if (!r->body)
-		return err_set(err, ERR_INVALID, 0, "the body is not JSON: line %d, column %d: %s", je.line, je.column, je.text);
+		return err_set(err, ERR_INVALID, 0, "the body is not JSON: line %d, column %d: %s", je.line, je.column,
+			       je.text);
 	return json_is_object(r->body) ? 0 : err_set(err, ERR_INVALID, 0, "the body must be a JSON object");
 }
 

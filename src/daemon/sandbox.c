@@ -79,8 +79,11 @@ struct sandbox *sandbox_find(struct daemon *d, const char *name, struct err *err
 
 struct vmlink_call sandbox_call(const struct sandbox *s, json_t *request, uint64_t timeout_ms)
 {
-	return (struct vmlink_call){ .loop = &s->daemon->loop, .vm_dirfd = s->daemon->vm_fd, .id = s->row.id,
-				     .request = request, .timeout_ms = timeout_ms };
+	return (struct vmlink_call){ .loop = &s->daemon->loop,
+				     .vm_dirfd = s->daemon->vm_fd,
+				     .id = s->row.id,
+				     .request = request,
+				     .timeout_ms = timeout_ms };
 }
 
 /* --- those who wait --- */
@@ -88,7 +91,8 @@ struct vmlink_call sandbox_call(const struct sandbox *s, json_t *request, uint64
 static int wait_add(struct sandbox *s, struct sandbox_waits *w, sandbox_done *done, void *user, struct err *err)
 {
 	if (w->n == SANDBOX_WAITERS_MAX)
-		return err_set(err, ERR_UNAVAILABLE, EAGAIN, "too many callers wait for sandbox '%s': try again", s->row.name);
+		return err_set(err, ERR_UNAVAILABLE, EAGAIN, "too many callers wait for sandbox '%s': try again",
+			       s->row.name);
 	w->list[w->n++] = (struct sandbox_wait){ done, user };
 	return 0;
 }
@@ -121,14 +125,15 @@ static void on_deadline(uv_timer_t *t)
 	if (s->state == SANDBOX_STARTING && s->silent) {
 		/* Not ours to kill: it may be stopped by a debugger, and was not asked to end. */
 		(void)err_set(&s->last_error, ERR_TIMEOUT, ETIMEDOUT,
-			      "sandbox '%s' was found but does not answer: `sbx stop %s` ends it", s->row.name, s->row.name);
+			      "sandbox '%s' was found but does not answer: `sbx stop %s` ends it", s->row.name,
+			      s->row.name);
 		fail_starters(s, &s->last_error);
 		return;
 	}
 	if (s->state == SANDBOX_STARTING) {
 		(void)err_set(&err, ERR_TIMEOUT, ETIMEDOUT,
-			      "sandbox '%s' did not start in time: see %.200s/%s/vm.log, or raise daemon.bootTimeout", s->row.name,
-			      s->daemon->disks.path, s->row.id);
+			      "sandbox '%s' did not start in time: see %.200s/%s/vm.log, or raise daemon.bootTimeout",
+			      s->row.name, s->daemon->disks.path, s->row.id);
 		s->last_error = err;
 	}
 	log_warn("event=deadline id=%s state=%s", s->row.id, sandbox_status(s));
@@ -194,7 +199,8 @@ static void on_ending(struct sandbox *s, bool failed)
 		if (failed && s->last_error.kind != ERR_NONE)
 			err = s->last_error;
 		else
-			(void)err_set(&err, ERR_CONFLICT, ECANCELED, "sandbox '%s' was stopped while it started", s->row.name);
+			(void)err_set(&err, ERR_CONFLICT, ECANCELED, "sandbox '%s' was stopped while it started",
+				      s->row.name);
 		fail_starters(s, &err);
 	}
 	if (!s->stop_asked)
@@ -231,9 +237,10 @@ static void gone(struct sandbox *s)
 	(void)uv_timer_stop(&s->timer);
 	boot_unlink_socket(s);
 	if (!s->stop_asked && s->last_error.kind == ERR_NONE)
-		(void)err_set(&s->last_error, ERR_INTERNAL, EPIPE,
-			      "the machine of sandbox '%s' ended unexpectedly: see %.200s/%s/vm.log; it can be started again",
-			      s->row.name, s->daemon->disks.path, s->row.id);
+		(void)err_set(
+			&s->last_error, ERR_INTERNAL, EPIPE,
+			"the machine of sandbox '%s' ended unexpectedly: see %.200s/%s/vm.log; it can be started again",
+			s->row.name, s->daemon->disks.path, s->row.id);
 	err = s->last_error;
 	log_info("event=stopped id=%s name=%s was=%d error=\"%s\"", s->row.id, s->row.name, (int)was,
 		 err.kind ? err.msg : "");
@@ -288,8 +295,8 @@ static void on_watch_end(void *user, int error)
 		log_warn("event=watch_lost id=%s error=\"%s\"", s->row.id, strerror(-error));
 	if (s->state == SANDBOX_STARTING && !s->stop_asked && s->last_error.kind == ERR_NONE)
 		(void)err_set(&s->last_error, ERR_INTERNAL, EPIPE,
-			      "the supervisor of sandbox '%s' ended while it started: see %.200s/%s/vm.log", s->row.name,
-			      s->daemon->disks.path, s->row.id);
+			      "the supervisor of sandbox '%s' ended while it started: see %.200s/%s/vm.log",
+			      s->row.name, s->daemon->disks.path, s->row.id);
 	s->state = SANDBOX_STOPPING;
 	s->settle_until_ms = 0;
 	settle(s);
@@ -337,9 +344,10 @@ void sandbox_adopt(struct sandbox *s)
 		return;
 	}
 	log_warn("event=lost id=%s error=\"%s\"", s->row.id, err.msg);
-	(void)err_set(&s->last_error, ERR_UNAVAILABLE, ECONNREFUSED,
-		      "sandbox '%s' runs but cannot be reached (its socket in %.200s/vm is gone): `sbx stop %s` ends it",
-		      s->row.name, s->daemon->dirs.runtime, s->row.name);
+	(void)err_set(
+		&s->last_error, ERR_UNAVAILABLE, ECONNREFUSED,
+		"sandbox '%s' runs but cannot be reached (its socket in %.200s/vm is gone): `sbx stop %s` ends it",
+		s->row.name, s->daemon->dirs.runtime, s->row.name);
 	s->state = SANDBOX_LOST;
 	(void)uv_timer_start(&s->timer, on_lost_look, LOST_STEP_MS, LOST_STEP_MS);
 }
@@ -405,7 +413,8 @@ static void on_answer(void *user, json_t *reply, const struct err *err)
 /* Asks the supervisor; where even that fails, the deadline kills it. */
 static void ask_stop(struct sandbox *s, uint64_t timeout_ms)
 {
-	json_t *request = json_pack("{s:s, s:I}", "op", "stop", "timeout_ms", (json_int_t)(timeout_ms ? timeout_ms : 1));
+	json_t *request =
+		json_pack("{s:s, s:I}", "op", "stop", "timeout_ms", (json_int_t)(timeout_ms ? timeout_ms : 1));
 	struct vmlink_call call = sandbox_call(s, request, timeout_ms + STOP_SLACK_MS);
 	struct err err;
 
@@ -506,8 +515,9 @@ static json_t *workspaces_json(const struct store_row *row, bool *ret_missing)
 		bool missing = !workspace_is_there(w);
 
 		*ret_missing = *ret_missing || missing;
-		(void)json_array_append_new(a, json_pack("{s:s, s:b, s:s, s:b}", "path", w->path, "readonly", w->readonly,
-							 "type", w->is_file ? "file" : "dir", "missing", missing));
+		(void)json_array_append_new(a,
+					    json_pack("{s:s, s:b, s:s, s:b}", "path", w->path, "readonly", w->readonly,
+						      "type", w->is_file ? "file" : "dir", "missing", missing));
 	}
 	return a;
 }
@@ -517,12 +527,12 @@ json_t *sandbox_json(const struct sandbox *s, bool full)
 	const struct store_row *row = &s->row;
 	bool missing;
 	json_t *w = workspaces_json(row, &missing);
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:[], s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:i, s:s?}", "id", row->id, "name",
-			      row->name, "agent", row->agent, "status", sandbox_status(s), "ports", "workspaces", w,
-			      "workspace_missing", missing, "created_at", row->created_at, "last_used_at",
-			      row->last_used_at[0] ? row->last_used_at : NULL, "cpus", (int)row->cpus, "memory_mib",
-			      (json_int_t)row->memory_mib, "keep", row->keep, "sessions", (int)s->sessions, "accel",
-			      s->accel[0] ? s->accel : NULL);
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:[], s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:i, s:s?}", "id",
+			      row->id, "name", row->name, "agent", row->agent, "status", sandbox_status(s), "ports",
+			      "workspaces", w, "workspace_missing", missing, "created_at", row->created_at,
+			      "last_used_at", row->last_used_at[0] ? row->last_used_at : NULL, "cpus", (int)row->cpus,
+			      "memory_mib", (json_int_t)row->memory_mib, "keep", row->keep, "sessions",
+			      (int)s->sessions, "accel", s->accel[0] ? s->accel : NULL);
 	int r = o ? 0 : -1;
 
 	if (r == 0 && s->last_error.kind != ERR_NONE)

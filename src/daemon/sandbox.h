@@ -48,20 +48,20 @@ struct sandbox_waits {
 };
 
 struct sandbox {
-	struct sandbox *next; /* list of the daemon */
+	struct sandbox *next;  /* list of the daemon */
 	struct daemon *daemon; /* borrowed */
 	struct store_row row;  /* owned */
 	enum sandbox_state state;
 	struct vmlink *watch; /* owned */
 	uv_timer_t timer;     /* boot deadline, stop deadline or the next look at the lock */
 	uint64_t settle_until_ms;
-	bool killed;        /* a kill was tried since the watch ended or the deadline passed */
-	bool start_again;   /* starters wait for the end of the present machine */
-	bool silent;        /* adopted, and has not said a word yet */
-	bool stop_asked;    /* somebody asked for the stop: its end is not a crash */
-	bool removing;      /* DELETE under way: no start any more */
+	bool killed;      /* a kill was tried since the watch ended or the deadline passed */
+	bool start_again; /* starters wait for the end of the present machine */
+	bool silent;      /* adopted, and has not said a word yet */
+	bool stop_asked;  /* somebody asked for the stop: its end is not a crash */
+	bool removing;    /* DELETE under way: no start any more */
 	unsigned sessions;
-	char accel[16];       /* "" unknown */
+	char accel[16];        /* "" unknown */
 	struct err last_error; /* why the last start failed or the machine died; ERR_NONE: all well */
 	struct sandbox_waits starters, stoppers;
 };

@@ -151,8 +151,8 @@ static void reply_error(struct conn *c, const struct err *err)
 	if (dump(o, &text) < 0)
 		c->close_after = true;
 	json_decref(o);
-	if (http1_response(&c->out.queued, err_kind_http(err->kind), "application/json", buf_bytes(&text), buf_len(&text),
-			   c->close_after) < 0)
+	if (http1_response(&c->out.queued, err_kind_http(err->kind), "application/json", buf_bytes(&text),
+			   buf_len(&text), c->close_after) < 0)
 		c->close_after = true;
 	buf_done(&text);
 }
@@ -175,7 +175,8 @@ void request_reply(struct request *r, int status, json_t *body)
 	e = dump(body, &text);
 	json_decref(body);
 	if (c && e == 0)
-		e = http1_response(&c->out.queued, status, "application/json", buf_bytes(&text), buf_len(&text), c->close_after);
+		e = http1_response(&c->out.queued, status, "application/json", buf_bytes(&text), buf_len(&text),
+				   c->close_after);
 	buf_done(&text);
 	if (e == 0) {
 		answered(r);
@@ -369,7 +370,10 @@ static void on_end(struct pump *p, int error)
 }
 
 static const struct pump_ops pump_ops = {
-	.bytes = on_bytes, .pull = on_pull, .end = on_end, .closed = on_pump_closed,
+	.bytes = on_bytes,
+	.pull = on_pull,
+	.end = on_end,
+	.closed = on_pump_closed,
 };
 
 /* --- the socket --- */

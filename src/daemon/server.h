@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * server: the API's socket and its connections. Accepts from the daemon's own user and root only, at most
- * SERVER_CONNS_MAX at once (more wait in the backlog); a request must arrive within SERVER_REQUEST_MS, and an answer must
- * be taken by the client at least at that pace.
+ * SERVER_CONNS_MAX at once (more wait in the backlog); a request must arrive within SERVER_REQUEST_MS, and an answer
+ * must be taken by the client at least at that pace.
  *
  * A connection: READING (deadline) -> BUSY (a handler owns a request) -> WRITING (deadline) -> READING ... -> closed.
  */

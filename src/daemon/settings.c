@@ -69,7 +69,7 @@ static int known_keys(const json_t *o, const char *path, struct err *err)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, value) {
+	json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
 		char shown[100];
 		size_t i = 0;
 

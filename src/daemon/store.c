@@ -25,11 +25,13 @@ enum statement {
 };
 
 static const char *const sql[STATEMENTS] = {
-	[EACH_SANDBOX] = "SELECT id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, template, keep "
-			 "FROM sandboxes ORDER BY name",
+	[EACH_SANDBOX] =
+		"SELECT id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, template, keep "
+		"FROM sandboxes ORDER BY name",
 	[EACH_WORKSPACE] = "SELECT path, readonly, type FROM workspaces WHERE sandbox = ?1 ORDER BY idx",
-	[ADD_SANDBOX] = "INSERT INTO sandboxes (id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, "
-			"template, keep) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[ADD_SANDBOX] =
+		"INSERT INTO sandboxes (id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, "
+		"template, keep) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[ADD_WORKSPACE] = "INSERT INTO workspaces (sandbox, idx, path, readonly, type) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[REMOVE] = "DELETE FROM sandboxes WHERE id = ?1",
 	[SET_KEEP] = "UPDATE sandboxes SET keep = ?2 WHERE id = ?1",
@@ -74,7 +76,8 @@ static int failed(struct store *s, struct err *err)
 
 	switch (code) {
 	case SQLITE_FULL:
-		return err_set(err, ERR_UNAVAILABLE, ENOSPC, "the disk that holds %.300s is full: free some space", s->path);
+		return err_set(err, ERR_UNAVAILABLE, ENOSPC, "the disk that holds %.300s is full: free some space",
+			       s->path);
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
@@ -83,12 +86,14 @@ static int failed(struct store *s, struct err *err)
 			       "cannot write the registry %.300s: make it and its directory writable", s->path);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return err_set(err, ERR_INTERNAL, EUCLEAN,
-			       "the registry %.300s is damaged: move it away to begin a new one (disks in sandboxes/ stay)",
-			       s->path);
+		return err_set(
+			err, ERR_INTERNAL, EUCLEAN,
+			"the registry %.300s is damaged: move it away to begin a new one (disks in sandboxes/ stay)",
+			s->path);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return err_set(err, ERR_UNAVAILABLE, EBUSY, "the registry %.300s is in use by another program", s->path);
+		return err_set(err, ERR_UNAVAILABLE, EBUSY, "the registry %.300s is in use by another program",
+			       s->path);
 	case SQLITE_CONSTRAINT:
 		return err_set(err, ERR_CONFLICT, EEXIST, "a sandbox of that name or id exists already");
 	case SQLITE_NOMEM:
@@ -127,9 +132,10 @@ static int migrate(struct store *s, struct err *err)
 	if (r < 0)
 		return r;
 	if (version < 0 || version > (int)ARRAY_LEN(migrations))
-		return err_set(err, ERR_CONFLICT, 0,
-			       "the registry %.300s was written by a newer sbx (version %d, this one knows %zu): upgrade sbx",
-			       s->path, version, ARRAY_LEN(migrations));
+		return err_set(
+			err, ERR_CONFLICT, 0,
+			"the registry %.300s was written by a newer sbx (version %d, this one knows %zu): upgrade sbx",
+			s->path, version, ARRAY_LEN(migrations));
 	for (; version < (int)ARRAY_LEN(migrations); version++) {
 		char set[64];
 
@@ -153,12 +159,14 @@ static int check(struct store *s, struct err *err)
 	sqlite3_stmt *q = NULL;
 	int r = 0;
 
-	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK || sqlite3_step(q) != SQLITE_ROW)
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK ||
+	    sqlite3_step(q) != SQLITE_ROW)
 		r = failed(s, err);
 	else if (!str_eq((const char *)sqlite3_column_text(q, 0), "ok"))
-		r = err_set(err, ERR_INTERNAL, EUCLEAN,
-			    "the registry %.300s is damaged: move it away to begin a new one (disks in sandboxes/ stay)",
-			    s->path);
+		r = err_set(
+			err, ERR_INTERNAL, EUCLEAN,
+			"the registry %.300s is damaged: move it away to begin a new one (disks in sandboxes/ stay)",
+			s->path);
 	(void)sqlite3_finalize(q);
 	return r;
 }
@@ -166,7 +174,8 @@ static int check(struct store *s, struct err *err)
 static int prepare(struct store *s, struct err *err)
 {
 	for (int i = 0; i < STATEMENTS; i++)
-		if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL) !=
+		    SQLITE_OK)
 			return failed(s, err);
 	return 0;
 }
@@ -180,7 +189,8 @@ int store_open(const char *path, struct store **ret, struct err *err)
 		free(s);
 		return err_errno(err, ENOMEM, "the registry");
 	}
-	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL) !=
+	    SQLITE_OK)
 		r = failed(s, err);
 	else
 		r = 0;
@@ -188,8 +198,9 @@ int store_open(const char *path, struct store **ret, struct err *err)
 		(void)sqlite3_extended_result_codes(s->db, 0);
 		(void)sqlite3_busy_timeout(s->db, 2000);
 		/* FULL: a sandbox that was reported as created survives a power cut. */
-		r = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
-			       "PRAGMA trusted_schema = OFF",
+		r = execute(s,
+			    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
+			    "PRAGMA trusted_schema = OFF",
 			    err);
 	}
 	if (r == 0)
@@ -337,7 +348,8 @@ static int read_workspaces(struct store *s, struct store_row *row, struct err *e
 	bind_text(q, 1, row->id);
 	while ((step = sqlite3_step(q)) == SQLITE_ROW && row->nworkspaces < WORKSPACE_MAX) {
 		struct workspace *w = &row->workspaces[row->nworkspaces];
-		const char *path = (const char *)sqlite3_column_text(q, 0), *type = (const char *)sqlite3_column_text(q, 2);
+		const char *path = (const char *)sqlite3_column_text(q, 0),
+			   *type = (const char *)sqlite3_column_text(q, 2);
 
 		w->path = path ? strdup(path) : NULL;
 		w->readonly = sqlite3_column_int(q, 1) != 0;
@@ -349,8 +361,9 @@ static int read_workspaces(struct store *s, struct store_row *row, struct err *e
 		row->nworkspaces++;
 	}
 	if (r == 0 && step != SQLITE_DONE)
-		r = step == SQLITE_ROW ? err_set(err, ERR_INTERNAL, EUCLEAN, "sandbox '%s' has too many workspaces", row->name)
-				       : failed(s, err);
+		r = step == SQLITE_ROW
+			    ? err_set(err, ERR_INTERNAL, EUCLEAN, "sandbox '%s' has too many workspaces", row->name)
+			    : failed(s, err);
 	(void)sqlite3_reset(q);
 	return r;
 }
@@ -370,7 +383,8 @@ static int read_row(struct store *s, sqlite3_stmt *q, struct store_row *row, str
 	row->template = take_json(q, 9);
 	if (!ok || !row->env || !row->template)
 		return err_set(err, ERR_INTERNAL, EUCLEAN,
-			       "the registry %.300s holds a record that cannot be read (sandbox %.63s): repair or move it away",
+			       "the registry %.300s holds a record that cannot be read (sandbox %.63s): repair or move "
+			       "it away",
 			       s->path, row->name);
 	return read_workspaces(s, row, err);
 }

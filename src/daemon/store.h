@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store: the registry of sandboxes, an SQLite database (WAL, foreign keys, strict tables). The only file that
- * speaks SQL; every statement is prepared at open. Each changing call is one transaction: it happened whole or not at all.
+ * speaks SQL; every statement is prepared at open. Each changing call is one transaction: it happened whole or not at
+ * all.
  *
  * The schema's version is PRAGMA user_version; a newer one than this program knows is refused.
  */

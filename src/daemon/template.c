@@ -23,7 +23,8 @@ static int read_manifest(const char *cache_dir, struct manifest *ret, struct err
 
 	if (r == -ENOENT)
 		return err_set(err, ERR_UNAVAILABLE, ENOENT,
-			       "there is no base template yet: make it with POST /v1/templates/base (sbx run does that by itself)");
+			       "there is no base template yet: make it with POST /v1/templates/base (sbx run does that "
+			       "by itself)");
 	if (r < 0)
 		return err_errno(err, -r, "cannot read %.300s", path ? path : "the base template");
 	r = manifest_parse(text, n, ret, err);
@@ -65,7 +66,8 @@ static char *blob_path(const char *cache_dir, const json_t *digest, struct err *
 		(void)err_errno(err, ENOMEM, "the base template");
 	} else if (access(path, R_OK) < 0) {
 		(void)err_set(err, ERR_UNAVAILABLE, errno,
-			      "the base template that it was made from is not in the cache any more (%.12s...): remove it and create "
+			      "the base template that it was made from is not in the cache any more (%.12s...): remove "
+			      "it and create "
 			      "it again",
 			      hex);
 		free(path);
@@ -90,7 +92,7 @@ static int set_layers(const char *cache_dir, const json_t *binding, json_t *spec
 
 	if (json_object_set_new(spec, "layers", list) < 0)
 		return err_errno(err, ENOMEM, "the base template");
-	json_array_foreach(layers, i, digest) {
+	json_array_foreach (layers, i, digest) {
 		char *path = blob_path(cache_dir, digest, err);
 
 		if (!path)
@@ -111,9 +113,11 @@ int template_resolve(const char *cache_dir, const json_t *binding, json_t *spec,
 	if (!kernel || !modules)
 		return err ? err_code(err) : -EIO;
 	if (!initramfs || access(initramfs, R_OK) < 0)
-		return err_set(err, ERR_UNAVAILABLE, ENOENT, "%.300s is missing: install sbx again", initramfs ? initramfs : "initramfs");
+		return err_set(err, ERR_UNAVAILABLE, ENOENT, "%.300s is missing: install sbx again",
+			       initramfs ? initramfs : "initramfs");
 	initrds = json_pack("[s, s]", initramfs, modules);
-	if (json_object_set_new(spec, "kernel", json_string(kernel)) < 0 || json_object_set_new(spec, "initrds", initrds) < 0)
+	if (json_object_set_new(spec, "kernel", json_string(kernel)) < 0 ||
+	    json_object_set_new(spec, "initrds", initrds) < 0)
 		return err_errno(err, ENOMEM, "the base template");
 	return set_layers(cache_dir, binding, spec, err);
 }
@@ -132,9 +136,10 @@ static json_t *manifest_json(const struct manifest *m)
 		bytes += m->layers[i].bytes;
 		(void)json_array_append_new(layers, blob_json(&m->layers[i], "format", "squashfs"));
 	}
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:I}", "name", m->name, "created", m->created, "layers", layers, "kernel",
-			 blob_json(&m->kernel, "release", m->release), "modules", blob_json(&m->modules, "format", "newc"),
-			 "bytes", (json_int_t)(bytes > INT64_MAX ? INT64_MAX : bytes));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:I}", "name", m->name, "created", m->created, "layers", layers,
+			 "kernel", blob_json(&m->kernel, "release", m->release), "modules",
+			 blob_json(&m->modules, "format", "newc"), "bytes",
+			 (json_int_t)(bytes > INT64_MAX ? INT64_MAX : bytes));
 }
 
 int template_list(const char *cache_dir, json_t **ret, struct err *err)

@@ -120,7 +120,10 @@ static void on_end(struct pump *p, int error)
 }
 
 static const struct pump_ops pump_ops = {
-	.bytes = on_bytes, .pull = on_pull, .end = on_end, .closed = on_pump_closed,
+	.bytes = on_bytes,
+	.pull = on_pull,
+	.end = on_end,
+	.closed = on_pump_closed,
 };
 
 static void on_timeout(uv_timer_t *t)
@@ -240,8 +243,8 @@ static void ask_end(void *user, int error)
 
 static const struct vmlink_ops ask_ops = { .message = ask_message, .end = ask_end };
 
-int vmlink_ask(const struct vmlink_call *call, void (*done)(void *user, json_t *reply, const struct err *err), void *user,
-	       struct err *err)
+int vmlink_ask(const struct vmlink_call *call, void (*done)(void *user, json_t *reply, const struct err *err),
+	       void *user, struct err *err)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 

@@ -28,7 +28,7 @@ struct vmlink_ops {
 /* Whom to call, and what to say first. */
 struct vmlink_call {
 	uv_loop_t *loop;
-	int vm_dirfd;        /* the socket is vm_dirfd/<id>.sock */
+	int vm_dirfd; /* the socket is vm_dirfd/<id>.sock */
 	const char *id;
 	json_t *request;     /* its reference is taken, whatever happens; NULL (nothing could be made): -ENOMEM */
 	uint64_t timeout_ms; /* for the whole call; 0: none */
@@ -41,8 +41,8 @@ void vmlink_close(struct vmlink *l);
 
 /* One question, one answer. Calls done exactly once, later: reply is borrowed and NULL where err is set (the
  * supervisor's own error, a timeout, a lost connection). 0, or negative with err and no call of done. */
-int vmlink_ask(const struct vmlink_call *call, void (*done)(void *user, json_t *reply, const struct err *err), void *user,
-	       struct err *err);
+int vmlink_ask(const struct vmlink_call *call, void (*done)(void *user, json_t *reply, const struct err *err),
+	       void *user, struct err *err);
 
 /* Reads {"kind", "message"} as a peer sent it into *ret; text is made printable. */
 void vmlink_error(const json_t *error, struct err *ret);

@@ -16,14 +16,15 @@
 
 /* Never a workspace themselves: the guest has its own there. */
 static const char *const system_exact[] = {
-	"/",    "/bin",  "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/media",     "/mnt",
-	"/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp",   "/usr",   "/var",    "/usr/local", "/usr/src",
+	"/",      "/bin",    "/boot",  "/dev", "/etc", "/home", "/lib",       "/lib32",
+	"/lib64", "/libx32", "/media", "/mnt", "/opt", "/proc", "/root",      "/run",
+	"/sbin",  "/srv",    "/sys",   "/tmp", "/usr", "/var",  "/usr/local", "/usr/src",
 };
 /* Nor anything below these. */
 static const char *const system_below[] = {
-	"/bin",     "/boot",    "/dev",        "/etc",      "/lib",       "/lib32",     "/lib64",     "/libx32",
-	"/proc",    "/sbin",    "/sys",        "/usr/bin",  "/usr/sbin",  "/usr/lib",   "/usr/lib32", "/usr/lib64",
-	"/usr/libx32", "/usr/libexec", "/usr/include", "/usr/share", "/run/sbx",
+	"/bin",       "/boot",      "/dev",        "/etc",         "/lib",         "/lib32",     "/lib64",
+	"/libx32",    "/proc",      "/sbin",       "/sys",         "/usr/bin",     "/usr/sbin",  "/usr/lib",
+	"/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/include", "/usr/share", "/run/sbx",
 };
 
 /* Whether path is dir or below it. */
@@ -45,7 +46,8 @@ static int check_system(const char *path, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(system_below); i++)
 		if (is_within(path, system_below[i]))
 			return err_set(err, ERR_INVALID, 0,
-				       "%.200s is inside the system folder %s, where the guest has its own files: use a project "
+				       "%.200s is inside the system folder %s, where the guest has its own files: use "
+				       "a project "
 				       "folder elsewhere",
 				       path, system_below[i]);
 	return 0;
@@ -60,11 +62,13 @@ static int check_own(const char *path, const char *what, const char *dir, struct
 		return err_set(err, ERR_INVALID, ENAMETOOLONG, "the %s directory's path is too long", what);
 	if (is_within(path, real))
 		return err_set(err, ERR_INVALID, 0,
-			       "%.150s is inside sbx's own %s directory (%.150s) and cannot be a workspace: use a folder elsewhere",
+			       "%.150s is inside sbx's own %s directory (%.150s) and cannot be a workspace: use a "
+			       "folder elsewhere",
 			       path, what, real);
 	if (is_within(real, path))
 		return err_set(err, ERR_INVALID, 0,
-			       "%.150s contains sbx's own %s directory (%.150s), so the guest could change other sandboxes: use a "
+			       "%.150s contains sbx's own %s directory (%.150s), so the guest could change other "
+			       "sandboxes: use a "
 			       "folder below it",
 			       path, what, real);
 	return 0;
@@ -96,8 +100,8 @@ static int check_text(const char *path, struct err *err)
 	for (const char *c = path; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f) {
 			str_escape(shown, sizeof(shown), path, strlen(path));
-			return err_set(err, ERR_INVALID, 0, "workspace '%s': control characters in a path are not accepted",
-				       shown);
+			return err_set(err, ERR_INVALID, 0,
+				       "workspace '%s': control characters in a path are not accepted", shown);
 		}
 	return 0;
 }
@@ -124,8 +128,8 @@ int workspace_resolve(const char *path, bool must_be_dir, const struct env_dirs 
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, 0, "workspace %.300s is neither a folder nor a regular file", real);
 	if (must_be_dir && !S_ISDIR(st.st_mode))
-		return err_set(err, ERR_INVALID, ENOTDIR, "workspace %.300s is a file: the first workspace must be a folder",
-			       real);
+		return err_set(err, ERR_INVALID, ENOTDIR,
+			       "workspace %.300s is a file: the first workspace must be a folder", real);
 	if (access(real, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) < 0)
 		return err_errno(err, errno, "cannot read workspace %.300s", real);
 	*ret = (struct workspace){ .path = TAKE_PTR(real), .is_file = !S_ISDIR(st.st_mode) };
@@ -142,10 +146,11 @@ int workspace_check_list(const struct workspace *list, size_t n, struct err *err
 				return err_set(err, ERR_INVALID, 0, "workspace %.300s is given twice: name it once",
 					       list[i].path);
 			if (list[i].readonly && !list[j].readonly && is_within(list[i].path, list[j].path))
-				return err_set(err, ERR_INVALID, 0,
-					       "workspace %.150s is read-only but lies inside %.150s, which is writable: "
-					       "make the outer one read-only too, or leave the inner one out",
-					       list[i].path, list[j].path);
+				return err_set(
+					err, ERR_INVALID, 0,
+					"workspace %.150s is read-only but lies inside %.150s, which is writable: "
+					"make the outer one read-only too, or leave the inner one out",
+					list[i].path, list[j].path);
 		}
 	return 0;
 }

@@ -119,6 +119,7 @@ static void setup_finished(uv_work_t *w, int status)
 		return;
 	}
 	console_line("setup failed: %s", c->err.msg);
+	c->guest->state = GUEST_WAITING; /* its thread is done */
 	answer_error(c, 500, &c->err);
 	halt_start(c->guest);
 }

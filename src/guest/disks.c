@@ -68,6 +68,7 @@ int disks_wait(unsigned target, uint64_t deadline_ms, char ret[DISKS_PATH_MAX], 
 	int r = uevent_until(look, &f, deadline_ms);
 
 	if (r < 0)
-		return err_errno(err, -r, "the disk with SCSI target %u did not appear", target);
+		return err_set(err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
+			       "the disk with SCSI target %u did not appear in time", target);
 	return str_format(ret, DISKS_PATH_MAX, "%s", f.dev);
 }

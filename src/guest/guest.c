@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "guest/console.h"
+#include "guest/cpus.h"
 #include "guest/ctl.h"
 #include "guest/halt.h"
 #include "guest/modules.h"
@@ -66,6 +67,7 @@ static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 	r = modules_load("/modules", err);
 	if (r < 0)
 		return r;
+	cpus_online();
 	r = uv_loop_init(&g->loop);
 	if (r == 0)
 		r = uv_signal_init(&g->loop, child);

@@ -23,6 +23,7 @@
 enum halt_phase { HALT_NONE, HALT_TERM, HALT_KILL, HALT_FLUSH, HALT_UNMOUNT };
 
 static enum halt_phase phase;
+static bool half_set; /* the setup's thread may still be mounting */
 static uv_timer_t phase_timer, end_timer;
 static uv_work_t unmount_work;
 
@@ -41,7 +42,9 @@ static void on_end(uv_timer_t *t)
 
 static void do_unmount(uv_work_t *w)
 {
-	if (root_teardown() < 0)
+	if (half_set)
+		sync();
+	else if (root_teardown() < 0)
 		console_line("the disk could not be unmounted");
 }
 
@@ -106,6 +109,7 @@ void halt_start(struct guest *g)
 
 	if (phase != HALT_NONE)
 		return;
+	half_set = g->state == GUEST_SETTING;
 	g->state = GUEST_HALTING;
 	(void)uv_timer_init(&g->loop, &phase_timer);
 	(void)uv_timer_init(&g->loop, &end_timer);

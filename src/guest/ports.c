@@ -55,7 +55,8 @@ int ports_open(const char *name, uint64_t deadline_ms, struct err *err)
 	int r = uevent_until(look, &f, deadline_ms), fd;
 
 	if (r < 0)
-		return err_errno(err, -r, "the virtio-serial port %s did not appear", name);
+		return err_set(err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
+			       "the virtio-serial port %s did not appear in time", name);
 	fd = open(f.dev, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_errno(err, errno, "cannot open the port %s (%s)", name, f.dev);

@@ -24,6 +24,7 @@
 #define STACK_BYTES (128 * 1024)
 
 static int fuse_fd = -1, port_fd = -1;
+static unsigned refused; /* messages, by the kernel; the first few are told */
 static const char *mounted_at;
 
 void relay_abort(void)
@@ -119,7 +120,7 @@ static ssize_t deliver(const uint8_t *bytes, size_t n)
 				continue;
 			if (errno == ENODEV || errno == EPERM)
 				return -errno;
-			if (errno != ENOENT)
+			if (errno != ENOENT && refused++ < 5)
 				console_line("file door: the kernel refused a message: %s", strerror(errno));
 			break;
 		}

@@ -227,14 +227,17 @@ int root_populate(const struct user *agent, struct err *err)
 			return r;
 	}
 	link_dev();
-	/* systemd's default, which container engines expect. */
-	(void)mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 	if ((mkdir("/tmp", 01777) < 0 && errno != EEXIST) || chmod("/tmp", 01777) < 0)
 		return err_errno(err, errno, "cannot make /tmp in the sandbox");
 	if ((r = make_dir("/run/lock", 01777, err)) < 0 || (r = make_dir("/run/sbx", 0700, err)) < 0)
 		return r;
 	(void)chmod("/run/lock", 01777);
 	return make_runtime_dir(agent, err);
+}
+
+void root_share(void)
+{
+	(void)mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 }
 
 /* The last resort: the kernel remounts every file system read-only. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * root: from the initramfs to the sandbox's own root, and back for the end. Called in this order, once each:
- * root_mount, root_switch, root_populate ... root_teardown.
+ * root_mount, root_switch, root_populate, root_share ... root_teardown.
  */
 #ifndef SBX_GUEST_ROOT_H
 #define SBX_GUEST_ROOT_H
@@ -18,6 +18,9 @@ int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t d
 int root_switch(struct err *err);
 /* The kernel's file systems, /run, /tmp and the agent's runtime directory. */
 int root_populate(const struct user *agent, struct err *err);
+/* Makes all mounts shared, systemd's default, which container engines expect. After the last mount of ours, so that
+ * nested workspaces do not show up twice. */
+void root_share(void);
 /* Sync, let go of everything mounted, leave the disk clean. Call when no other process is left. 0 where the disk was
  * unmounted or is read-only now. */
 int root_teardown(void);

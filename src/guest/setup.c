@@ -215,7 +215,10 @@ int setup_run(struct setup *s, struct err *err)
 	if (r < 0)
 		return r;
 	tune_system();
-	return attach_workspaces(s, err);
+	r = attach_workspaces(s, err);
+	if (r == 0)
+		root_share();
+	return r;
 }
 
 char *setup_reply(const struct setup *s)

@@ -31,7 +31,8 @@ int workspaces_mount(uint64_t deadline_ms, struct err *err)
 		return port;
 	r = ports_wait_host(port, deadline_ms);
 	if (r < 0)
-		return err_errno(err, -r, "the host did not open the file door");
+		return err_set(err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
+			       "the host did not open the file door in time");
 	if (mkdir(FS, 0700) < 0 && errno != EEXIST)
 		return err_errno(err, errno, "cannot make " FS);
 	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);

@@ -30,6 +30,11 @@ uint64_t door_unique(fuse_req_t req)
 	return ((struct door *)fuse_req_userdata(req))->unique;
 }
 
+const void *door_args(fuse_req_t req)
+{
+	return ((struct door *)fuse_req_userdata(req))->in + sizeof(struct fuse_in_header);
+}
+
 /* Writes everything; the socket may have been made non-blocking by whoever made it. */
 static int write_pieces(int fd, struct iovec *iov, int count)
 {
@@ -60,9 +65,9 @@ static int write_pieces(int fd, struct iovec *iov, int count)
 	return 0;
 }
 
-/* libfuse 3.14 reads FUSE_SETXATTR in its extended layout without agreeing on it with the kernel, and cannot agree that
- * the server takes set-id bits off (the host does, for a process without CAP_FSETID), which saves a GETXATTR for each
- * write. The guard has made sure that both were offered or masked. */
+/* libfuse 3.14 cannot agree on two features. The extended layout of FUSE_SETXATTR, which its builds differ about (see
+ * xattrs.c); and that the server takes set-id bits off (the host does, for a process without CAP_FSETID), which saves a
+ * GETXATTR for each write. The guard lets only kernels in that offer the first. */
 static void amend_init(struct fuse_init_out *out, uint32_t offered)
 {
 	out->flags |= offered & (uint32_t)(FUSE_SETXATTR_EXT | FUSE_HANDLE_KILLPRIV_V2);
@@ -84,8 +89,10 @@ static ssize_t on_writev(int fd, struct iovec *iov, int count, void *userdata)
 	size_t total = 0;
 	int r;
 
+	/* libfuse says nothing about ENOENT, which for a kernel means an answer that came too late. */
 	if (d->broken || count > MAX_PIECES) {
-		errno = EPIPE;
+		d->broken = true;
+		errno = ENOENT;
 		return -1;
 	}
 	for (int i = 0; i < count; i++) {
@@ -101,7 +108,6 @@ static ssize_t on_writev(int fd, struct iovec *iov, int count, void *userdata)
 	r = write_pieces(fd, pieces, count);
 	if (r < 0) {
 		d->broken = true;
-		/* libfuse says nothing about ENOENT, which for a kernel means an answer that came too late. */
 		errno = ENOENT;
 		return -1;
 	}
@@ -114,7 +120,7 @@ static ssize_t on_read(int fd, void *bytes, size_t n, void *userdata)
 	return -1; /* messages are read by door_run */
 }
 
-static void on_log(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	char text[256], plain[512];
 	int n = vsnprintf(text, sizeof(text), fmt, ap);

@@ -54,5 +54,7 @@ int door_run(struct door *d, struct err *err);
 /* Inside of a FUSE operation: the user, and the number of the request (what door_ops.interrupt will name). */
 void *door_user(fuse_req_t req);
 uint64_t door_unique(fuse_req_t req);
+/* The arguments of the message in service, as the guard has seen them. */
+const void *door_args(fuse_req_t req);
 
 #endif

@@ -17,7 +17,7 @@ static const int allowed[] = {
 	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(poll), SCMP_SYS(ppoll),
 	/* names */
 	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(unlinkat),
-	SCMP_SYS(renameat2), SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
+	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
 	/* content */
 	SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(pwritev2), SCMP_SYS(lseek), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
 	SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(copy_file_range), SCMP_SYS(flock), SCMP_SYS(fcntl),
@@ -71,22 +71,30 @@ static bool for_sanitizer(int call)
 }
 #endif
 
-static int add_rules(scmp_filter_ctx ctx)
+/* Memory, but none to run code from. */
+static int add_memory_rules(scmp_filter_ctx ctx)
 {
-	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+#ifdef SANITIZED
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-#ifdef SANITIZED
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(sanitizer); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, sanitizer[i], 0);
 #else
-	if (r == 0)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &not_exec);
+	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &not_exec);
+
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &not_exec);
 #endif
+	return r;
+}
+
+static int add_rules(scmp_filter_ctx ctx)
+{
+	int r = add_memory_rules(ctx);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(deadly); i++) {
 #ifdef SANITIZED
 		if (for_sanitizer(deadly[i]))

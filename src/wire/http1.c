@@ -8,13 +8,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <llhttp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/own.h"
 #include "base/str.h"
-#include "llhttp.h"
 
 enum state {
 	IN_HEAD, /* gathering the header block */
@@ -330,9 +330,9 @@ static int guard_block(struct http1 *h, const char *block, size_t n)
 		if (count > HTTP1_FIELDS_MAX)
 			return refuse(h, EMSGSIZE, "too many fields");
 		len = (size_t)(lf - line) - 1;
-		r = count > 0                       ? field_line(h, &seen, line, len)
+		r = count > 0                  ? field_line(h, &seen, line, len)
 		    : h->role == HTTP1_REQUEST ? start_request(h, line, len)
-						    : start_response(h, line, len);
+					       : start_response(h, line, len);
 		if (r < 0)
 			return r;
 		line = lf + 1;
@@ -359,15 +359,16 @@ static long execute(struct http1 *h, const char *bytes, size_t n)
 	if (h->state == DONE)
 		return e == HPE_PAUSED ? (long)(llhttp_get_error_pos(&h->parser) - bytes) : (long)n;
 	if (e != HPE_OK)
-		return refuse(h, EPROTO, llhttp_get_error_reason(&h->parser) ? llhttp_get_error_reason(&h->parser)
-									     : "malformed");
+		return refuse(h, EPROTO,
+			      llhttp_get_error_reason(&h->parser) ? llhttp_get_error_reason(&h->parser) : "malformed");
 	return (long)n;
 }
 
 /* Gathers the header block; returns how many bytes it took. */
 static long feed_head(struct http1 *h, const uint8_t *bytes, size_t n)
 {
-	size_t had = buf_len(&h->block), from = had < 3 ? 0 : had - 3, take = n < buf_room(&h->block) ? n : buf_room(&h->block);
+	size_t had = buf_len(&h->block), from = had < 3 ? 0 : had - 3,
+	       take = n < buf_room(&h->block) ? n : buf_room(&h->block);
 	const char *all, *end;
 	long r;
 
@@ -383,7 +384,8 @@ static long feed_head(struct http1 *h, const uint8_t *bytes, size_t n)
 		/* A peer that ends its lines with LF alone would wait for ever. */
 		if (memmem(all + from, had + take - from, "\n\n", 2))
 			return refuse(h, EPROTO, "a line does not end in CR LF");
-		return take < n || buf_room(&h->block) == 0 ? refuse(h, EMSGSIZE, "the header block is too large") : (long)take;
+		return take < n || buf_room(&h->block) == 0 ? refuse(h, EMSGSIZE, "the header block is too large")
+							    : (long)take;
 	}
 	take = (size_t)(end - all) + 4;
 	r = guard_block(h, all, take);
@@ -485,10 +487,17 @@ static const char *reason(int status)
 		int status;
 		const char *reason;
 	} known[] = {
-		{ 200, "OK" },          { 201, "Created" },       { 204, "No Content" },
-		{ 400, "Bad Request" }, { 403, "Forbidden" },     { 404, "Not Found" },
-		{ 405, "Method Not Allowed" }, { 409, "Conflict" }, { 500, "Internal Server Error" },
-		{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 204, "No Content" },
+		{ 400, "Bad Request" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 409, "Conflict" },
+		{ 500, "Internal Server Error" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -7,9 +7,9 @@
  * Refused, with -EPROTO: Content-Length together with Transfer-Encoding, either of them twice, a Content-Length that is
  * not plain digits, a coding other than `chunked`, a request without exactly one Host, a target that does not start
  * with '/' or holds a byte outside printable ASCII, a version other than 1.1, folded lines, white space before a colon,
- * bare CR or LF, control bytes, CONNECT and Upgrade, chunk extensions and trailers, 1xx responses, a response whose body
- * only the end of the connection would end. -EMSGSIZE: a header block past HTTP1_HEAD_MAX, more than HTTP1_FIELDS_MAX
- * fields, a target that is too long, a body past the parser's maximum.
+ * bare CR or LF, control bytes, CONNECT and Upgrade, chunk extensions and trailers, 1xx responses, a response whose
+ *body only the end of the connection would end. -EMSGSIZE: a header block past HTTP1_HEAD_MAX, more than
+ *HTTP1_FIELDS_MAX fields, a target that is too long, a body past the parser's maximum.
  *
  * A client, in short:
  *
@@ -44,14 +44,14 @@ struct http1; /* one connection's parser */
 
 /* The start line and the fields that matter here; lives until `complete` returned or the parser is freed. */
 struct http1_head {
-	char method[16];                   /* request: "GET"; response: "" */
-	char target[HTTP1_TARGET_MAX];     /* request: "/v1/...?force=true", still percent-encoded; response: "" */
-	int status;                        /* response: 200-599; request: 0 */
-	char content_type[128];            /* media type in lower case without parameters; "" where absent */
-	bool chunked;                      /* the body comes in chunks */
-	uint64_t content_length;           /* 0 where chunked */
-	bool close;                        /* Connection: close: no message follows this one */
-	bool expect_continue;              /* request: Expect: 100-continue; the server answers http1_continue() first */
+	char method[16];               /* request: "GET"; response: "" */
+	char target[HTTP1_TARGET_MAX]; /* request: "/v1/...?force=true", still percent-encoded; response: "" */
+	int status;                    /* response: 200-599; request: 0 */
+	char content_type[128];        /* media type in lower case without parameters; "" where absent */
+	bool chunked;                  /* the body comes in chunks */
+	uint64_t content_length;       /* 0 where chunked */
+	bool close;                    /* Connection: close: no message follows this one */
+	bool expect_continue;          /* request: Expect: 100-continue; the server answers http1_continue() first */
 };
 
 /* Called from inside http1_feed only. A negative return ends the parse with that code; http1_free is not allowed. */
@@ -80,8 +80,8 @@ bool http1_is_started(const struct http1 *h);
 /* Makes ready for the next message; only after completion of one. */
 void http1_next(struct http1 *h);
 
-/* Serializers. Each appends one whole piece to out or changes nothing: 0, -EMSGSIZE (does not fit out's maximum), -ENOMEM,
- * -EINVAL (a method, target or type that could break the framing). */
+/* Serializers. Each appends one whole piece to out or changes nothing: 0, -EMSGSIZE (does not fit out's maximum),
+ * -ENOMEM, -EINVAL (a method, target or type that could break the framing). */
 
 /* A request; json NULL: no body (n is ignored then), else Content-Type: application/json. Host is "localhost". */
 int http1_request(struct buf *out, const char *method, const char *target, const char *json, size_t n);

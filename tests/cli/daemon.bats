@@ -97,7 +97,7 @@ teardown() { world_drop; }
 	echo >"$XDG_STATE_HOME"
 	fails 1 "$XDG_STATE_HOME/sbx" sbx ls
 	rm "$XDG_STATE_HOME"
-	rmdir "$XDG_RUNTIME_DIR"
+	rm -r "$XDG_RUNTIME_DIR"
 	echo >"$XDG_RUNTIME_DIR"
 	fails 1 "$XDG_RUNTIME_DIR/sbx" sbx ls
 	rm "$XDG_RUNTIME_DIR"

@@ -20,7 +20,7 @@ nothing_left() {
 	fails 1 "unknown agent 'cluade'" sbx create cluade .
 	fails 125 "sandbox 'box' not found" sbx exec box true
 	fails 125 "cannot be a sandbox's name" sbx exec .. true
-	fails 125 "sandbox '../../version' not found|bad" sbx exec ../../version true
+	fails 125 "sandbox '../../version' not found" sbx exec ../../version true
 	fails 1 "sandbox 'box' not found" sbx inspect box
 	fails 1 "sandbox 'box' not found" sbx stop box
 	fails 1 "sandbox 'box' not found" sbx rm -f box
@@ -41,7 +41,8 @@ nothing_left() {
 	fails 125 "contains sbx's own" sbx run shell "$WORLD"
 	fails 125 "given twice" sbx run shell . .
 	fails 125 "read-only but lies inside" sbx run shell "$WORLD/project" "$(mkdir -p "$WORLD/project/in" && echo "$WORLD/project/in"):ro"
-	fails 125 "too many: at most 16" sbx run shell . $(seq 16) || fails 125 "unexpected argument" sbx run shell . $(seq 16)
+	# shellcheck disable=SC2046
+	fails 125 "unexpected argument '16'" sbx run shell . $(seq 16)
 	nothing_left
 }
 

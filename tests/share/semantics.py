@@ -473,7 +473,8 @@ class Attributes(Case):
             os.fchdir(here)
             os.close(here)
         self.assertTrue(stat.S_ISSOCK(os.stat(self.dir / "s").st_mode))
-        self.fails(errno.EPERM, os.mknod, self.dir / "dev", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        if DOOR or os.geteuid() != 0:
+            self.fails(errno.EPERM, os.mknod, self.dir / "dev", stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
     def test_statfs_and_access(self):
         st = os.statvfs(self.dir)
@@ -748,8 +749,8 @@ class Together(Case):
     @unittest.skipUnless(shutil.which("git"), "no git here")
     def test_git(self):
         env = {**os.environ, "HOME": str(self.dir), "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
-               "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b", "GIT_CONFIG_COUNT": "1",
-               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+               "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+        (self.dir / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
         git = lambda *args, cwd: subprocess.run(["git", *args], cwd=cwd, env=env, check=True, capture_output=True, text=True).stdout
         repo = self.dir / "repo"
         repo.mkdir()

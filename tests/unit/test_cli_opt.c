@@ -57,7 +57,7 @@ static int parse(const char *const *argv)
 	values = (struct values){ 0 };
 	free(args.pos);
 	args = (struct cmd_args){ 0 };
-	return opt_parse(&cli, &cmd, "sbx test", argc, (char **)(uintptr_t)argv, &values, &args);
+	return opt_parse(&cli, &cmd, &(struct opt_line){ "sbx test", argc, (char **)(uintptr_t)argv }, &values, &args);
 }
 #define PARSE(...) parse((const char *const[]){ "test", ##__VA_ARGS__, NULL })
 #define REFUSED(what, ...)                                    \

@@ -98,10 +98,12 @@ static long feed_text(enum http1_role role, const char *text, struct seen *seen)
 static void requests(void **state)
 {
 	static const char get[] = "GET /v1/sandboxes/a%20b?force=true HTTP/1.1\r\n" HOST "\r\n";
-	static const char post[] = "POST /v1/x HTTP/1.1\r\nhost:\tlocalhost \r\nContent-Type: Application/JSON; charset=utf-8\r\n"
-				   "content-length: 5\r\nConnection: close\r\n\r\nhello";
-	static const char chunked[] = "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"
-				      "3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n";
+	static const char post[] =
+		"POST /v1/x HTTP/1.1\r\nhost:\tlocalhost \r\nContent-Type: Application/JSON; charset=utf-8\r\n"
+		"content-length: 5\r\nConnection: close\r\n\r\nhello";
+	static const char chunked[] =
+		"POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\nExpect: 100-continue\r\n\r\n"
+		"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n";
 	struct seen s;
 
 	assert_int_equal(feed_text(HTTP1_REQUEST, get, &s), strlen(get));
@@ -235,9 +237,11 @@ static long body_of(size_t n, bool chunked)
 	struct seen s = { 0 };
 	int at;
 
-	at = chunked ? snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%0*d\r\n0\r\n\r\n",
+	at = chunked ? snprintf(text, sizeof(text),
+				"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n%0*d\r\n0\r\n\r\n",
 				n, (int)n, 0)
-		     : snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n%0*d", n, (int)n, 0);
+		     : snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n%0*d", n,
+				(int)n, 0);
 	return feed(HTTP1_REQUEST, text, (size_t)at, 100, &s);
 }
 
@@ -262,14 +266,16 @@ static void bounds(void **state)
 		for (int i = 1; i < fields; i++)
 			at += (size_t)snprintf(text + at, sizeof(text) - at, "X: y\r\n");
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "\r\n");
-		assert_int_equal(feed(HTTP1_REQUEST, text, at, 100, &s), fields > HTTP1_FIELDS_MAX ? -EMSGSIZE : (long)at);
+		assert_int_equal(feed(HTTP1_REQUEST, text, at, 100, &s),
+				 fields > HTTP1_FIELDS_MAX ? -EMSGSIZE : (long)at);
 	}
 	assert_int_equal(s.completes, 1);
 }
 
 static void one_message_after_another(void **state)
 {
-	static const char two[] = "POST /1 HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\n" HOST "\r\n";
+	static const char two[] =
+		"POST /1 HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\n" HOST "\r\n";
 	struct seen s = { 0 };
 	struct http1 *h = http1_new(HTTP1_REQUEST, 1000, &ops, &s);
 	long r;
@@ -283,7 +289,8 @@ static void one_message_after_another(void **state)
 	assert_int_equal(http1_feed(h, (const uint8_t *)two + r, strlen(two) - (size_t)r, NULL), 0);
 	http1_next(h);
 	assert_false(http1_is_started(h));
-	assert_int_equal(http1_feed(h, (const uint8_t *)two + r, strlen(two) - (size_t)r, NULL), strlen(two) - (size_t)r);
+	assert_int_equal(http1_feed(h, (const uint8_t *)two + r, strlen(two) - (size_t)r, NULL),
+			 strlen(two) - (size_t)r);
 	assert_string_equal(s.head.target, "/2");
 	assert_int_equal(s.completes, 2);
 	http1_next(h);
@@ -345,7 +352,9 @@ static void what_cannot_be_made(void **state)
 	assert_int_equal(http1_response(&b, 200, "a\r\nb", "", 0, false), -EINVAL);
 	/* Whole or not at all. */
 	assert_int_equal(buf_append_str(&b, "kept"), 0);
-	assert_int_equal(http1_response(&b, 200, "application/json", "0123456789012345678901234567890123456789", 40, false), -EMSGSIZE);
+	assert_int_equal(
+		http1_response(&b, 200, "application/json", "0123456789012345678901234567890123456789", 40, false),
+		-EMSGSIZE);
 	assert_int_equal(http1_request(&b, "POST", "/v1/sandboxes", "{}", 2), -EMSGSIZE);
 	assert_int_equal(http1_encode(&b, "////////////////////////////////////////"), -EMSGSIZE);
 	assert_int_equal(buf_len(&b), 4);

@@ -45,8 +45,8 @@ static json_t *directory(const char *path)
 
 static json_t *directories(const struct env_dirs *dirs)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "state", directory(dirs->state), "cache", directory(dirs->cache), "config",
-			 directory(dirs->config), "runtime", directory(dirs->runtime));
+	return json_pack("{s:o, s:o, s:o, s:o}", "state", directory(dirs->state), "cache", directory(dirs->cache),
+			 "config", directory(dirs->config), "runtime", directory(dirs->runtime));
 }
 
 /* A program of somebody else: PATH, and where Debian keeps those of the administrator. Owned; NULL: not there. */
@@ -74,7 +74,8 @@ static json_t *programs(void)
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
 		auto_free char *path = env_program(ours[i]);
 
-		(void)json_object_set_new(o, ours[i], path && access(path, X_OK) == 0 ? json_string(path) : json_null());
+		(void)json_object_set_new(o, ours[i],
+					  path && access(path, X_OK) == 0 ? json_string(path) : json_null());
 	}
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
 		auto_free char *path = find_program(others[i]);
@@ -120,7 +121,7 @@ static void on_reach(void *user, json_t *reply, const struct err *err)
 	struct question *q = user;
 
 	if (err)
-		(void)json_object_set_new(q->entry, "error", field_error(err));
+		(void)json_object_set_new(q->entry, "reach", json_pack("{s:o}", "error", field_error(err)));
 	else
 		(void)json_object_set(q->entry, "reach", reply);
 	json_decref(q->entry);
@@ -137,8 +138,8 @@ static void ask(struct diagnosis *g, struct sandbox *s, json_t *list)
 	if (!q)
 		return;
 	q->diagnosis = g;
-	q->entry = json_pack("{s:s, s:s, s:s, s:s}", "name", s->row.name, "id", s->row.id, "status", sandbox_status(s), "accel",
-			     s->accel);
+	q->entry = json_pack("{s:s, s:s, s:s, s:s}", "name", s->row.name, "id", s->row.id, "status", sandbox_status(s),
+			     "accel", s->accel);
 	(void)json_array_append(list, q->entry);
 	g->pending++;
 	call = sandbox_call(s, json_pack("{s:s}", "op", "reach"), REACH_MS);
@@ -154,9 +155,9 @@ void api_diagnose(struct request *r)
 	struct err err;
 
 	if (g)
-		g->facts = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "version", SBX_VERSION, "pid", (int)getpid(),
-				     "directories", directories(&d->dirs), "accelerator", accelerator(d), "programs", programs(),
-				     "template", template(d), "sandboxes", list);
+		g->facts = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "version", SBX_VERSION, "pid",
+				     (int)getpid(), "directories", directories(&d->dirs), "accelerator", accelerator(d),
+				     "programs", programs(), "template", template(d), "sandboxes", list);
 	if (!g || !g->facts) {
 		free(g);
 		(void)err_errno(&err, ENOMEM, "diagnose");

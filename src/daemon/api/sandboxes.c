@@ -76,8 +76,8 @@ void api_delete(struct request *r)
 		e = err_set(&err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being removed already", s->row.name);
 	if (e == 0 && s->sessions > 0 && !r->force)
 		e = err_set(&err, ERR_CONFLICT, EBUSY,
-			    "sandbox '%s' has %u active session%s: end %s first, or use --force", s->row.name, s->sessions,
-			    s->sessions == 1 ? "" : "s", s->sessions == 1 ? "it" : "them");
+			    "sandbox '%s' has %u active session%s: end %s first, or use --force", s->row.name,
+			    s->sessions, s->sessions == 1 ? "" : "s", s->sessions == 1 ? "it" : "them");
 	if (e == 0)
 		e = sandbox_stop(s, SANDBOX_STOP_MS, on_stopped, r, &err);
 	if (e < 0)

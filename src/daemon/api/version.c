@@ -21,8 +21,9 @@ bool api_no_body(struct request *r)
 
 void api_version(struct request *r)
 {
-	request_reply(r, 200, json_pack("{s:s, s:i, s:i, s:s}", "version", SBX_VERSION, "api", 1, "pid", (int)getpid(),
-					"started_at", r->daemon->started_at));
+	request_reply(r, 200,
+		      json_pack("{s:s, s:i, s:i, s:s}", "version", SBX_VERSION, "api", 1, "pid", (int)getpid(),
+				"started_at", r->daemon->started_at));
 }
 
 void api_shutdown(struct request *r)
