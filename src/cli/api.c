@@ -17,6 +17,7 @@
 #define BODY_MAX (16 << 20)
 #define LINE_MAX_BYTES (1 << 20)
 #define SHUTDOWN_MS 15000
+#define TRIES 3
 
 struct call {
 	struct cli *cli;
@@ -26,6 +27,7 @@ struct call {
 	int status;
 	bool stream; /* a body of lines */
 	bool complete;
+	bool unanswered; /* the daemon ended without a byte of an answer */
 };
 
 static int on_head(void *user, const struct http1_head *head)
@@ -130,6 +132,7 @@ static int receive(struct call *k, int fd, struct http1 *h)
 		n = recv(fd, bytes, sizeof(bytes), 0);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
+		k->unanswered = n <= 0 && !http1_is_started(h);
 		if (n <= 0)
 			return err_set(err, ERR_UNAVAILABLE, ECONNRESET, "sandboxd ended in the middle of %s %s",
 				       k->req->method, k->req->target);
@@ -196,7 +199,7 @@ static int exchange(struct call *k, int fd, struct buf *out, json_t **ret)
 	return r;
 }
 
-static int call_once(struct cli *c, const struct api_req *req, json_t **ret)
+static int call_once(struct cli *c, const struct api_req *req, json_t **ret, bool *ret_unanswered)
 {
 	int timeout = req->timeout_ms ? req->timeout_ms : API_QUICK_MS;
 	auto_fd int fd = launch_connect(c, !req->only_look, NULL);
@@ -212,22 +215,42 @@ static int call_once(struct cli *c, const struct api_req *req, json_t **ret)
 	r = exchange(&k, fd, &out, ret);
 	buf_done(&k.body);
 	buf_done(&out);
+	*ret_unanswered = k.unanswered;
 	return r;
+}
+
+/* A connection that waits to be accepted when the daemon ends is lost: the next daemon is asked instead. */
+static int call(struct cli *c, const struct api_req *req, json_t **ret)
+{
+	for (int i = 1;; i++) {
+		bool unanswered = false;
+		int r = call_once(c, req, ret, &unanswered);
+
+		if (r >= 0 || !unanswered || req->once || req->only_look || i == TRIES)
+			return r;
+		cli_debug(c, "%s; asking again", c->err.msg);
+		c->err = (struct err){ 0 };
+	}
 }
 
 int api_shutdown(struct cli *c)
 {
 	auto_(json) json_t *v = NULL;
 	auto_fd int pidfd = -1;
-	int r = call_once(c, &(struct api_req){ .method = "GET", .target = "/v1/version", .only_look = true }, &v);
+	int r = call(c, &(struct api_req){ .method = "GET", .target = "/v1/version", .only_look = true }, &v);
 	json_int_t pid = json_integer_value(json_object_get(v, "pid"));
 
 	if (r < 0)
 		return r;
 	pidfd = pid > 1 ? launch_watch((pid_t)pid) : -ESRCH;
-	r = call_once(c, &(struct api_req){ .method = "POST", .target = "/v1/shutdown", .only_look = true }, NULL);
-	if (r < 0 || pidfd == -ESRCH)
+	r = call(c, &(struct api_req){ .method = "POST", .target = "/v1/shutdown", .only_look = true }, NULL);
+	/* Somebody else may have asked first. */
+	if (r < 0 && c->err.errnum != ECONNRESET && c->err.errnum != ECONNREFUSED)
 		return r;
+	c->err = (struct err){ 0 };
+	c->hint[0] = 0;
+	if (pidfd == -ESRCH)
+		return 0;
 	r = pidfd < 0 ? pidfd : launch_await_end(pidfd, SHUTDOWN_MS);
 	return r < 0 ? err_errno(&c->err, -r, "sandboxd (process %lld) does not end", (long long)pid) : 0;
 }
@@ -241,7 +264,7 @@ static int same_version(struct cli *c)
 
 	if (checked)
 		return 0;
-	r = call_once(c, &(struct api_req){ .method = "GET", .target = "/v1/version" }, &v);
+	r = call(c, &(struct api_req){ .method = "GET", .target = "/v1/version" }, &v);
 	if (r < 0)
 		return r;
 	checked = true;
@@ -262,7 +285,7 @@ int api_call(struct cli *c, const struct api_req *req, json_t **ret)
 {
 	int r = req->only_look ? 0 : same_version(c);
 
-	return r < 0 ? r : call_once(c, req, ret);
+	return r < 0 ? r : call(c, req, ret);
 }
 
 int api_get(struct cli *c, const char *target, json_t **ret)

@@ -25,6 +25,7 @@ struct api_req {
 	const json_t *body;   /* borrowed; NULL: none */
 	int timeout_ms;       /* for the whole exchange; 0: API_QUICK_MS */
 	bool only_look;       /* do not start or replace the daemon */
+	bool once;            /* not sent again where a daemon that was just ending took it and said nothing */
 	int *ret_status;      /* gets the HTTP status of a success; NULL: not wanted */
 	/* A body of JSON lines: called per object, borrowed; a negative return ends the call with it. */
 	int (*line)(void *user, const json_t *object);

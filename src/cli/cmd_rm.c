@@ -42,7 +42,8 @@ static int remove_one(struct cli *c, const char *name, bool force)
 		return r;
 	(void)printf("Deleting sandbox %s...\n", name);
 	(void)fflush(stdout);
-	r = api_call(c, &(struct api_req){ .method = "DELETE", .target = target, .timeout_ms = API_SLOW_MS }, NULL);
+	r = api_call(c, &(struct api_req){ .method = "DELETE", .target = target, .timeout_ms = API_SLOW_MS, .once = true },
+		     NULL);
 	if (r < 0 && c->err.kind == ERR_CONFLICT && !force)
 		cli_hint(c, "sbx rm --force %s", name);
 	if (r < 0)

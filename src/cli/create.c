@@ -157,6 +157,7 @@ static int post(struct cli *c, const json_t *body, json_t **ret, bool *ret_new)
 					.target = "/v1/sandboxes",
 					.body = body,
 					.timeout_ms = API_SLOW_MS,
+					.once = true,
 					.ret_status = &status },
 		     ret);
 	if (r == 0)
@@ -204,7 +205,10 @@ void create_undo(struct cli *c, const json_t *sandbox)
 
 	(void)memcpy(hint, c->hint, sizeof(hint));
 	if (api_target(c, target, sizeof(target), cli_str(sandbox, "id"), "?force=true") == 0)
-		(void)api_call(c, &(struct api_req){ .method = "DELETE", .target = target, .timeout_ms = API_SLOW_MS }, NULL);
+		(void)api_call(
+			c,
+			&(struct api_req){ .method = "DELETE", .target = target, .timeout_ms = API_SLOW_MS, .once = true },
+			NULL);
 	c->err = kept;
 	(void)memcpy(c->hint, hint, sizeof(hint));
 }

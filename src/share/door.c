@@ -189,7 +189,8 @@ static int serve(struct door *d, size_t len, struct err *err)
 		return 0;
 	if (r < 0) {
 		log_debug("event=refused opcode=%u bytes=%zu errno=%d", head.opcode, len, -r);
-		return answer_error(d, head.unique, r);
+		d->broken = answer_error(d, head.unique, r) < 0;
+		return 0;
 	}
 	if (head.opcode == FUSE_INTERRUPT) {
 		memcpy(&intr, d->in + sizeof(head), sizeof(intr));

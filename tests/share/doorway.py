@@ -42,11 +42,21 @@ def start(program, roots, door, cache_ms=0, wrap=(), stderr=None):
         '[os.dup2(h,3+i,inheritable=True) for i,h in enumerate(high)]; ' \
         'os.closerange(3+len(fds),1000); os.execvp(sys.argv[2],sys.argv[2:])'
     argv = ["python3", "-c", script, ",".join(map(str, fds)), *wrap, program, "--id", "test"]
-    process = subprocess.Popen(argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=stderr)
+    env = {**os.environ, "ASAN_OPTIONS": "exitcode=99:detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99"}
+    process = subprocess.Popen(argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=stderr, env=env)
     os.close(read_end)
     for fd in opened:
         os.close(fd)
     return process
+
+
+def finish(process, seconds=60):
+    """The door is closed: the server must end by itself, in order."""
+    try:
+        code = process.wait(seconds)
+    finally:
+        process.kill()
+    assert code in (0, 1), f"sbx-fs ended with {code}"
 
 
 @contextlib.contextmanager
@@ -59,10 +69,7 @@ def raw(program, roots, **more):
         yield ours, process
     finally:
         ours.close()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+        finish(process)
 
 
 @contextlib.contextmanager
@@ -89,11 +96,9 @@ def mounted(program, relay, roots, **more):
             carrier.wait(10)
         except subprocess.TimeoutExpired:
             carrier.kill()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+        carrier.stdout.close()
         where.rmdir()
+        finish(process)
 
 
 def scratch():

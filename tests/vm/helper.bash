@@ -9,6 +9,8 @@
 #
 # The programs under test are those of build/bin (SBX_BUILD names another build directory).
 
+bats_require_minimum_version 1.5.0
+
 # world_make: exports WORLD, the XDG directories, HOME and PATH.
 world_make() {
 	local root

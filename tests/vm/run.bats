@@ -2,6 +2,7 @@
 #
 # The main job: `sbx run` in a project, again, with options of creation, and what stays.
 
+bats_require_minimum_version 1.5.0
 load helper
 
 setup_file() {
