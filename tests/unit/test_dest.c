@@ -86,13 +86,11 @@ static void hosts_that_are_refused(void **state)
 		enum dest_refusal why;
 	} cases[] = {
 		{ BYTES(""), DEST_EMPTY },
-		{ BYTES("."), DEST_LABEL_EMPTY },
-		{ BYTES(".."), DEST_LABEL_EMPTY },
+		{ BYTES("."), DEST_LABEL_EMPTY },      { BYTES(".."), DEST_LABEL_EMPTY },
 		{ BYTES("ok.test.."), DEST_LABEL_EMPTY },
 		{ BYTES(".wild.test"), DEST_LABEL_EMPTY },
 		{ BYTES("a..wild.test"), DEST_LABEL_EMPTY },
-		{ BYTES(A63 "a.test"), DEST_LABEL_LENGTH },
-		{ BYTES("test." A63 "a"), DEST_LABEL_LENGTH },
+		{ BYTES(A63 "a.test"), DEST_LABEL_LENGTH }, { BYTES("test." A63 "a"), DEST_LABEL_LENGTH },
 		{ BYTES(A253 "a"), DEST_NAME_LENGTH },
 		{ BYTES(A253 ".a"), DEST_NAME_LENGTH },
 		{ BYTES("evil.test\0.wild.test"), DEST_BYTE },
