@@ -78,13 +78,30 @@ static void hosts_that_are_addresses(void **state)
 
 #define BYTES(s) s, sizeof(s) - 1
 
-static void hosts_that_are_refused(void **state)
+struct refusal {
+	const char *in;
+	size_t n;
+	enum dest_refusal why;
+};
+
+static void assert_refusals(const struct refusal *cases, size_t n)
 {
-	static const struct {
-		const char *in;
-		size_t n;
-		enum dest_refusal why;
-	} cases[] = {
+	for (size_t i = 0; i < n; i++) {
+		struct dest d, before;
+		enum dest_refusal r;
+
+		memset(&d, 0x5a, sizeof(d));
+		before = d;
+		r = dest_make(cases[i].in, cases[i].n, 443, DEST_HTTP, &d);
+		if (r != cases[i].why)
+			fail_msg("%s: %d, not %d", cases[i].in, r, cases[i].why);
+		assert_memory_equal(&d, &before, sizeof(d));
+	}
+}
+
+static void names_that_are_refused(void **state)
+{
+	static const struct refusal cases[] = {
 		{ BYTES(""), DEST_EMPTY },
 		{ BYTES("."), DEST_LABEL_EMPTY },      { BYTES(".."), DEST_LABEL_EMPTY },
 		{ BYTES("ok.test.."), DEST_LABEL_EMPTY },
@@ -114,6 +131,15 @@ static void hosts_that_are_refused(void **state)
 		{ BYTES("ok\xc2\xad.test"), DEST_NOT_ASCII },
 		{ BYTES("[::1]"), DEST_BRACKETS },
 		{ BYTES("[ok.test]"), DEST_BRACKETS },
+	};
+
+	assert_refusals(cases, ARRAY_LEN(cases));
+	assert_int_equal(dest_make("a", 1, 0, DEST_TCP, &(struct dest){ .port = 1 }), DEST_PORT);
+}
+
+static void addresses_that_are_refused(void **state)
+{
+	static const struct refusal cases[] = {
 		{ BYTES("127.1"), DEST_NUMBER },
 		{ BYTES("127.0.1"), DEST_NUMBER },
 		{ BYTES("0177.0.0.1"), DEST_NUMBER },
@@ -145,18 +171,7 @@ static void hosts_that_are_refused(void **state)
 		{ BYTES("0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"), DEST_IPV6 },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct dest d, before;
-		enum dest_refusal r;
-
-		memset(&d, 0x5a, sizeof(d));
-		before = d;
-		r = dest_make(cases[i].in, cases[i].n, 443, DEST_HTTP, &d);
-		if (r != cases[i].why)
-			fail_msg("%s: %d, not %d", cases[i].in, r, cases[i].why);
-		assert_memory_equal(&d, &before, sizeof(d));
-	}
-	assert_int_equal(dest_make("a", 1, 0, DEST_TCP, &(struct dest){ .port = 1 }), DEST_PORT);
+	assert_refusals(cases, ARRAY_LEN(cases));
 }
 
 static void authorities(void **state)
@@ -298,7 +313,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts_that_are_names),
 		cmocka_unit_test(hosts_that_are_addresses),
-		cmocka_unit_test(hosts_that_are_refused),
+		cmocka_unit_test(names_that_are_refused),
+		cmocka_unit_test(addresses_that_are_refused),
 		cmocka_unit_test(authorities),
 		cmocka_unit_test(equality_is_of_host_and_port),
 		cmocka_unit_test(names_below_names),

@@ -31,9 +31,11 @@ is_gone() {
 }
 
 @test "kill -9 of sandboxd during an exec: the command goes on, and the next sbx re-adopts the machine" {
-	up f
-	vm=$(vm_pid f vm)
-	sbx exec -i f sh -c 'echo begun; read line; echo "heard $line"' <"$(mkfifo "$WORLD/in" && echo "$WORLD/in")" >"$WORLD/out" 3>&- &
+	up box
+	vm=$(vm_pid box vm)
+	mkfifo "$WORLD/in"
+	: >"$WORLD/out"
+	sbx exec -i box sh -c 'echo begun; read line; echo "heard $line"' <"$WORLD/in" >"$WORLD/out" 3>&- &
 	client=$!
 	exec 5>"$WORLD/in"
 	begun() { grep -q begun "$WORLD/out"; }
@@ -45,29 +47,29 @@ is_gone() {
 	exec 5>&-
 	wait "$client"
 	grep -q 'heard still-here' "$WORLD/out"
-	[ "$(state_of f)" = running ]
+	[ "$(state_of box)" = running ]
 	[ "$(daemon_pid)" != "$old" ]
-	[ "$(vm_pid f vm)" = "$vm" ]
-	[ "$(sbx exec f echo again)" = again ]
+	[ "$(vm_pid box vm)" = "$vm" ]
+	[ "$(sbx exec box echo again)" = again ]
 }
 
 @test "kill -9 of sbx-vm: listed as stopped, clean on the next start, the other one undisturbed" {
-	up f
+	up box
 	(cd "$(cat "$WORLD/other")" && timeout 120 sbx run -d --name other -m 1g shell </dev/null)
 	other=$(vm_pid other vm)
-	sbx exec f sh -c 'echo kept > ~/kept; sync'
-	sbx exec f sh -c 'echo unsynced > ~/unsynced'
-	vm=$(vm_pid f vm) qemu=$(vm_pid f qemu) fs=$(vm_pid f fs)
+	sbx exec box sh -c 'echo kept > ~/kept; sync'
+	sbx exec box sh -c 'echo unsynced > ~/unsynced'
+	vm=$(vm_pid box vm) qemu=$(vm_pid box qemu) fs=$(vm_pid box fs)
 	kill -KILL "$vm"
-	wait_for 20 is_state f stopped
+	wait_for 20 is_state box stopped
 	for p in "$qemu" "$fs"; do
 		wait_for 10 is_gone "$p"
 	done
-	up f
-	[ "$(sbx exec f cat /home/agent/kept)" = kept ]
+	up box
+	[ "$(sbx exec box cat /home/agent/kept)" = kept ]
 	# Mounted read-write, and the journal had no complaint.
-	sbx exec f sh -c 'touch ~/writable'
-	sbx exec -u root f dmesg >"$WORLD/dmesg"
+	sbx exec box sh -c 'touch ~/writable'
+	sbx exec -u root box dmesg >"$WORLD/dmesg"
 	! grep -iE 'ext4.*(error|corrupt)' "$WORLD/dmesg"
 	[ "$(vm_pid other vm)" = "$other" ]
 	[ "$(sbx exec other echo fine)" = fine ]
@@ -75,52 +77,52 @@ is_gone() {
 }
 
 @test "kill -9 of QEMU: an exec that runs says so, listed as stopped, starts again" {
-	up f
-	sbx exec f sleep 1000 2>"$WORLD/err" 3>&- &
+	up box
+	sbx exec box sleep 1000 2>"$WORLD/err" 3>&- &
 	client=$!
-	sessions() { [ "$(sbx inspect --json f | jq .sessions)" -ge 1 ]; }
+	sessions() { [ "$(sbx inspect --json box | jq .sessions)" -ge 1 ]; }
 	wait_for 20 sessions
-	kill -KILL "$(vm_pid f qemu)"
+	kill -KILL "$(vm_pid box qemu)"
 	code=0
 	wait "$client" || code=$?
 	[ "$code" = 125 ]
 	grep -q '^error: ' "$WORLD/err"
-	wait_for 20 is_state f stopped
-	[ "$(timeout 120 sbx exec f echo again)" = again ]
+	wait_for 20 is_state box stopped
+	[ "$(timeout 120 sbx exec box echo again)" = again ]
 }
 
 @test "kill -9 of sbx-fs: the workspace gives errors, the machine lives, and a restart mends it" {
-	up f
-	kill -KILL "$(vm_pid f fs)"
-	broken() { ! timeout 10 sbx exec -w / f sh -c 'ls "$WORKSPACE_DIR"' >/dev/null 2>&1; }
+	up box
+	kill -KILL "$(vm_pid box fs)"
+	broken() { ! timeout 10 sbx exec -w / box sh -c 'ls "$WORKSPACE_DIR"' >/dev/null 2>&1; }
 	wait_for 20 broken
-	[ "$(sbx exec -w / f echo alive)" = alive ]
-	sbx stop f
-	up f
-	sbx exec f ls README.md
+	[ "$(sbx exec -w / box echo alive)" = alive ]
+	sbx stop box
+	up box
+	sbx exec box ls README.md
 }
 
 @test "a host that booted anew: everything is listed as stopped, and starts" {
-	up f
-	sbx exec f sh -c 'echo kept > ~/before; sync'
-	vm=$(vm_pid f vm)
-	kill -KILL "$(daemon_pid)" "$vm" "$(vm_pid f qemu 2>/dev/null || echo "$vm")" 2>/dev/null || true
+	up box
+	sbx exec box sh -c 'echo kept > ~/before; sync'
+	vm=$(vm_pid box vm)
+	kill -KILL "$(daemon_pid)" "$vm" "$(vm_pid box qemu 2>/dev/null || echo "$vm")" 2>/dev/null || true
 	wait_for 10 is_gone "$vm"
 	rm -rf "${XDG_RUNTIME_DIR:?}"/*
-	[ "$(state_of f)" = stopped ]
-	[ "$(timeout 120 sbx exec f cat /home/agent/before)" = kept ]
+	[ "$(state_of box)" = stopped ]
+	[ "$(timeout 120 sbx exec box cat /home/agent/before)" = kept ]
 }
 
 @test "poweroff inside: listed as stopped, starts again" {
-	up f
-	sbx exec -u root f sh -c 'kill -TERM 1; sleep 0.2; poweroff -f || echo o > /proc/sysrq-trigger' || true
-	wait_for 30 is_state f stopped
-	[ "$(timeout 120 sbx exec f echo again)" = again ]
+	up box
+	sbx exec -u root box sh -c 'kill -TERM 1; sleep 0.2; poweroff -f || echo o > /proc/sysrq-trigger' || true
+	wait_for 30 is_state box stopped
+	[ "$(timeout 120 sbx exec box echo again)" = again ]
 }
 
 @test "a guest that panics: listed as stopped, starts again" {
-	up f
-	timeout 60 sbx exec -u root f sh -c 'echo c > /proc/sysrq-trigger' || true
-	wait_for 30 is_state f stopped
-	[ "$(timeout 120 sbx exec f echo again)" = again ]
+	up box
+	timeout 60 sbx exec -u root box sh -c 'echo c > /proc/sysrq-trigger' || true
+	wait_for 30 is_state box stopped
+	[ "$(timeout 120 sbx exec box echo again)" = again ]
 }

@@ -223,6 +223,19 @@ static bool handle_stop(struct target *t)
 	return false;
 }
 
+/* Whether a filter has sentenced the process: SIGSYS waits, and a call that never ran has left by the usual exit. */
+static bool sentenced(const struct target *t)
+{
+	struct __ptrace_peeksiginfo_args args = { .nr = 8 };
+	siginfo_t info[8];
+	long n = trace(PTRACE_PEEKSIGINFO, t, (uintptr_t)&args, (uintptr_t)info);
+
+	for (long i = 0; i < n; i++)
+		if (info[i].si_signo == SIGSYS)
+			return true;
+	return false;
+}
+
 /* Runs one call; its result as the kernel gave it. Does not return where it ended the process. */
 static long long call(struct target *t, long nr, const uint64_t args[6])
 {
@@ -243,6 +256,11 @@ static long long call(struct target *t, long nr, const uint64_t args[6])
 		if (trace(PTRACE_SYSCALL, t, 0, 0) < 0 || !wait_stop(t))
 			say_killed(t);
 		stops += handle_stop(t);
+	}
+	while (sentenced(t)) {
+		if (trace(PTRACE_CONT, t, 0, 0) < 0 || !wait_stop(t))
+			say_killed(t);
+		(void)handle_stop(t);
 	}
 	if (trace(PTRACE_GETREGS, t, 0, (uintptr_t)&regs) < 0)
 		fail("cannot read registers: %s", strerror(errno));
