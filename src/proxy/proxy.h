@@ -22,7 +22,7 @@ struct proxy {
 	struct resolve *resolve;
 	struct route *route;
 	struct dials *dials;
-	struct exchanges *exchanges;
+	struct intercept *intercept;
 	struct conns *conns;     /* what came in (entry) */
 	struct front *front;
 	struct control *control;

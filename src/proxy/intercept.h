@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * intercept: where the requests inside a connection are seen: plain HTTP, and TLS that is terminated. entry hands a connection
+ * over here when the policy wants to see its requests, when it is plain HTTP, or to have a refusal told in words.
+ */
+#ifndef SBX_PROXY_INTERCEPT_H
+#define SBX_PROXY_INTERCEPT_H
+
+#include <stdbool.h>
+
+#include "proxy/chan.h"
+#include "proxy/decide.h"
+#include "proxy/journal.h"
+
+struct proxy;
+struct intercept;
+
+enum intercept_kind {
+	INTERCEPT_HTTP,    /* requests in origin form to flow.dest */
+	INTERCEPT_FORWARD, /* requests in absolute form to a proxy; flow.dest is that of the first, and each says its own */
+	INTERCEPT_TLS,     /* a ClientHello comes first, its SNI is flow.dest's name (or absent); terminate it */
+};
+
+struct intercept_start {
+	struct chan *chan; /* owned from here on; all bytes of the guest are still to be delivered by it */
+	enum intercept_kind kind;
+	struct flow flow;  /* req 0; conn, entry and dest are set. Not recorded */
+	/* Set: the connection is refused. Say so in words (a 403 inside whatever it speaks), forward nothing; what is recorded for it is
+	 * this decision. NULL: decide each request. Borrowed for the call. */
+	const struct decision *refusal;
+};
+
+/* NULL: out of memory. */
+struct intercept *intercept_new(struct proxy *p);
+void intercept_free(struct intercept *i);
+/* Takes the connection over; where it cannot, it refuses (resets) and records that (fail closed). */
+void intercept_begin(struct proxy *p, struct intercept_start *s);
+/* Whether TLS can be terminated now: there is a keeper that signs. */
+bool intercept_ready(const struct proxy *p);
+/* Control messages; the descriptors are owned by the callee. */
+void intercept_set_trust(struct proxy *p, int fd);
+void intercept_set_keeper(struct proxy *p, int fd);
+
+#endif
