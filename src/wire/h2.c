@@ -266,7 +266,15 @@ long h2_pull(struct h2 *h, const uint8_t **ret)
 {
 	ssize_t r = nghttp2_session_mem_send(h->session, ret);
 
+	/* After the GOAWAY of a session that broke nothing follows, in either direction. */
+	if (r == 0 && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+		return -EPROTO;
 	return r < 0 ? session_error(r) : (long)r;
+}
+
+void h2_ping(struct h2 *h)
+{
+	(void)nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
 }
 
 bool h2_wants_write(struct h2 *h)

@@ -59,6 +59,8 @@ void h2_free(struct h2 *h);
 int h2_feed(struct h2 *h, const uint8_t *bytes, size_t n);
 /* The next bytes to send, valid until the next call on h; 0 = nothing now; negative = dead session. */
 long h2_pull(struct h2 *h, const uint8_t **ret);
+/* Queues a PING, which the peer answers (RFC 9113 section 6.7); that the answer comes is seen by the bytes only. */
+void h2_ping(struct h2 *h);
 /* Whether h2_pull would return something. */
 bool h2_wants_write(struct h2 *h);
 

@@ -257,6 +257,84 @@ static void garbage_ends_the_session(void **state)
 	assert_int_equal(h2_feed(p->server.h, junk, sizeof(junk)), -EPROTO);
 }
 
+/* A frame that is too long: the session says so (GOAWAY), and is dead then. */
+static void a_broken_session_ends_after_its_last_word(void **state)
+{
+	static const uint8_t frame[9] = { 0x7f, 0xff, 0xff };
+	struct pair *p = *state;
+	const uint8_t *bytes;
+	long n, said = 0;
+
+	(void)open_stream(p);
+	assert_int_equal(h2_feed(p->client.h, frame, sizeof(frame)), 0);
+	while ((n = h2_pull(p->client.h, &bytes)) > 0)
+		said += n;
+	assert_true(said > 0);
+	assert_int_equal(n, -EPROTO);
+}
+
+static void a_ping_is_answered(void **state)
+{
+	struct pair *p = *state;
+	const uint8_t *bytes;
+	long n;
+
+	shuttle(p);
+	assert_int_equal(h2_pull(p->server.h, &bytes), 0);
+	h2_ping(p->client.h);
+	n = h2_pull(p->client.h, &bytes);
+	assert_int_equal(n, 17); /* RFC 9113 section 6.7 */
+	assert_int_equal(h2_feed(p->server.h, bytes, (size_t)n), 0);
+	assert_int_equal(h2_pull(p->server.h, &bytes), 17);
+	assert_int_equal(bytes[3], 6);
+	assert_int_equal(bytes[4], 1);
+}
+
+/* Before a byte of it went out. */
+static void a_stream_may_be_reset_at_once(void **state)
+{
+	struct pair *p = *state;
+	struct h2_head head = { .method = "CONNECT", .authority = "example.com:443" };
+	struct h2_stream *s = h2_request(p->client.h, &head);
+
+	assert_non_null(s);
+	assert_int_equal(h2_write(s, "x", 1), 1);
+	h2_reset(s, H2_CANCEL);
+	assert_int_equal(p->client.closes, 1);
+	shuttle(p);
+	assert_int_equal(p->client.closes, 1);
+	assert_null(p->server.last);
+	assert_int_equal(p->server.eofs, 0);
+}
+
+/* Each direction of a tunnel ends on its own. */
+static void a_tunnel_is_closed_by_halves(void **state)
+{
+	struct pair *p = *state;
+	struct h2_head head = { .method = "CONNECT", .authority = "example.com:443" };
+	struct h2_stream *s = h2_request(p->client.h, &head);
+
+	assert_non_null(s);
+	/* The client may talk before it was answered. */
+	assert_int_equal(h2_write(s, "early", 5), 5);
+	shuttle(p);
+	assert_int_equal(buf_len(&p->server.got), 5);
+	assert_int_equal(h2_respond(p->server.last, 200), 0);
+	h2_shutdown(p->server.last);
+	shuttle(p);
+	assert_int_equal(p->client.status, 200);
+	assert_int_equal(p->client.eofs, 1);
+	assert_int_equal(p->client.closes, 0);
+	assert_int_equal(h2_write(s, "late", 4), 4);
+	h2_shutdown(s);
+	shuttle(p);
+	assert_int_equal(buf_len(&p->server.got), 9);
+	assert_int_equal(p->server.eofs, 1);
+	assert_int_equal(p->server.closes, 1);
+	assert_int_equal(p->client.closes, 1);
+	assert_int_equal(p->client.error, 0);
+}
+
 static void streams_have_a_limit(void **state)
 {
 	struct pair *p = *state;
@@ -285,6 +363,10 @@ int main(void)
 		CASE(a_refused_request_is_closed_for_the_client_only),
 		CASE(freeing_closes_what_is_open),
 		CASE(garbage_ends_the_session),
+		CASE(a_broken_session_ends_after_its_last_word),
+		CASE(a_ping_is_answered),
+		CASE(a_stream_may_be_reset_at_once),
+		CASE(a_tunnel_is_closed_by_halves),
 		CASE(streams_have_a_limit),
 	};
 

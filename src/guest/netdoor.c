@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * netdoor: see netdoor.h. What goes out is gathered into one buffer, as on the control door: a write to the port costs the
+ * same for a small frame as for a large one.
+ */
+#include "guest/netdoor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/own.h"
+#include "base/pump.h"
+#include "base/str.h"
+
+#define OUT_BYTES 65536
+#define FRAME_MAX (16384 + 9) /* one frame of the default size: what nghttp2 hands out at once */
+#define RETRY_MS 100
+#define QUIET_MS 5000  /* with nothing heard for so long, a PING is due */
+#define DEAD_MS 15000  /* without a byte for so long after a PING, the session is over */
+#define TICK_MS 2500
+
+enum netdoor_state { NETDOOR_AWAY, NETDOOR_WAITING, NETDOOR_OPEN, NETDOOR_CLOSING };
+
+struct netdoor {
+	uv_loop_t *loop;                 /* borrowed */
+	const struct netdoor_port *port; /* borrowed */
+	void *user;
+	enum netdoor_state state;
+	bool freed;
+	unsigned handles; /* that libuv knows */
+	uv_timer_t timer; /* AWAY: opens; OPEN: looks for life */
+	uv_poll_t waiting;
+	int fd;    /* owned while WAITING */
+	int watch; /* owned while WAITING */
+	struct pump pump;
+	struct h2 *h2;     /* owned; while OPEN */
+	size_t streams;    /* open in the session */
+	uint64_t heard_ms; /* when the last bytes came */
+	uint64_t ping_ms;  /* when a PING was sent that no byte followed; 0: none is out */
+	uint8_t out[OUT_BYTES];
+};
+
+static void open_port(struct netdoor *d);
+
+static void maybe_free(struct netdoor *d)
+{
+	if (d->freed && d->handles == 0)
+		free(d);
+}
+
+/* ---- the session ---- */
+
+static void on_response(void *user, struct h2_stream *s, int status)
+{
+	struct netjoin *j = h2_user(s);
+
+	if (j && status != 200)
+		netjoin_reset(j);
+}
+
+static void on_data(void *user, struct h2_stream *s, const uint8_t *bytes, size_t n)
+{
+	struct netjoin *j = h2_user(s);
+
+	if (j)
+		netjoin_data(j, bytes, n);
+}
+
+static void on_eof(void *user, struct h2_stream *s)
+{
+	struct netjoin *j = h2_user(s);
+
+	if (j)
+		netjoin_eof(j);
+}
+
+static void on_writable(void *user, struct h2_stream *s)
+{
+	struct netjoin *j = h2_user(s);
+
+	if (j)
+		netjoin_writable(j);
+}
+
+static void on_closed(void *user, struct h2_stream *s, uint32_t error)
+{
+	struct netdoor *d = user;
+	struct netjoin *j = h2_user(s);
+
+	d->streams--;
+	if (j)
+		netjoin_closed(j, error);
+}
+
+static const struct h2_ops h2_ops = {
+	.response = on_response, .data = on_data, .eof = on_eof, .writable = on_writable, .closed = on_closed,
+};
+
+static int pump_bytes(struct pump *p, const uint8_t *bytes, size_t n)
+{
+	struct netdoor *d = p->user;
+	int r;
+
+	d->heard_ms = uv_now(d->loop);
+	d->ping_ms = 0;
+	r = h2_feed(d->h2, bytes, n);
+	if (r == 0)
+		pump_kick(p);
+	return r;
+}
+
+static long pump_pull(struct pump *p, const uint8_t **ret)
+{
+	struct netdoor *d = p->user;
+	size_t have = 0;
+
+	while (OUT_BYTES - have >= FRAME_MAX) {
+		const uint8_t *bytes;
+		long n = h2_pull(d->h2, &bytes);
+
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		if ((size_t)n > OUT_BYTES - have)
+			return -EPROTO;
+		memcpy(d->out + have, bytes, (size_t)n);
+		have += (size_t)n;
+	}
+	*ret = d->out;
+	return (long)have;
+}
+
+static void end_session(struct netdoor *d)
+{
+	struct h2 *h2 = TAKE_PTR(d->h2);
+
+	d->state = NETDOOR_CLOSING;
+	(void)uv_timer_stop(&d->timer);
+	h2_free(h2);
+}
+
+static void pump_end(struct pump *p, int error)
+{
+	end_session(p->user);
+}
+
+static void on_retry(uv_timer_t *t)
+{
+	open_port(t->data);
+}
+
+static void go_away(struct netdoor *d)
+{
+	d->state = NETDOOR_AWAY;
+	if (!d->freed)
+		(void)uv_timer_start(&d->timer, on_retry, RETRY_MS, 0);
+}
+
+static void pump_closed(struct pump *p)
+{
+	struct netdoor *d = p->user;
+
+	d->handles--;
+	go_away(d);
+	maybe_free(d);
+}
+
+static const struct pump_ops pump_ops = {
+	.bytes = pump_bytes, .pull = pump_pull, .end = pump_end, .closed = pump_closed,
+};
+
+/* ---- is anybody there? ---- */
+
+static void ask(struct netdoor *d)
+{
+	uint64_t now = uv_now(d->loop);
+
+	if (d->ping_ms || now - d->heard_ms < QUIET_MS)
+		return;
+	d->ping_ms = now;
+	h2_ping(d->h2);
+	pump_kick(&d->pump);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+	struct netdoor *d = t->data;
+
+	if (d->ping_ms && uv_now(d->loop) - d->ping_ms >= DEAD_MS) {
+		pump_stop(&d->pump);
+		end_session(d);
+	} else if (d->streams > 0) {
+		ask(d);
+	}
+}
+
+/* ---- the port ---- */
+
+static void serve(struct netdoor *d)
+{
+	d->h2 = h2_new(H2_CLIENT, &h2_ops, d);
+	if (!d->h2 || pump_start(&d->pump, d->loop, TAKE_FD(d->fd), &pump_ops, d) < 0) {
+		own_close_p(&d->fd);
+		h2_free(TAKE_PTR(d->h2));
+		go_away(d);
+		return;
+	}
+	d->handles++;
+	d->state = NETDOOR_OPEN;
+	d->heard_ms = uv_now(d->loop);
+	d->ping_ms = 0;
+	(void)uv_timer_start(&d->timer, on_tick, TICK_MS, TICK_MS);
+}
+
+static void on_watch_closed(uv_handle_t *h)
+{
+	struct netdoor *d = h->data;
+
+	d->handles--;
+	own_close_p(&d->watch);
+	if (d->freed)
+		own_close_p(&d->fd);
+	else
+		serve(d);
+	maybe_free(d);
+}
+
+static void on_watch(uv_poll_t *h, int status, int events)
+{
+	struct netdoor *d = h->data;
+
+	d->port->watch_clear(d->watch);
+	if (uv_is_closing((uv_handle_t *)h) || !d->port->connected(d->fd))
+		return;
+	(void)uv_poll_stop(h);
+	uv_close((uv_handle_t *)h, on_watch_closed);
+}
+
+static void wait_for_host(struct netdoor *d)
+{
+	d->watch = d->port->watch(d->fd);
+	if (d->watch < 0 || uv_poll_init(d->loop, &d->waiting, d->watch) < 0) {
+		own_close_p(&d->watch);
+		own_close_p(&d->fd);
+		go_away(d);
+		return;
+	}
+	d->handles++;
+	d->waiting.data = d;
+	d->state = NETDOOR_WAITING;
+	(void)uv_poll_start(&d->waiting, UV_READABLE, on_watch);
+}
+
+static void open_port(struct netdoor *d)
+{
+	d->fd = d->port->open(d->user);
+	if (d->fd < 0)
+		go_away(d);
+	else if (d->port->watch)
+		wait_for_host(d);
+	else
+		serve(d);
+}
+
+struct netdoor *netdoor_new(uv_loop_t *loop, const struct netdoor_port *port, void *user)
+{
+	struct netdoor *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->loop = loop;
+	d->port = port;
+	d->user = user;
+	d->fd = d->watch = -1;
+	(void)uv_timer_init(loop, &d->timer);
+	d->timer.data = d;
+	d->handles = 1;
+	open_port(d);
+	return d;
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+	struct netdoor *d = h->data;
+
+	d->handles--;
+	maybe_free(d);
+}
+
+void netdoor_free(struct netdoor *d)
+{
+	if (!d || d->freed)
+		return;
+	d->freed = true;
+	if (d->state == NETDOOR_OPEN) {
+		pump_stop(&d->pump);
+		end_session(d);
+	} else if (d->state == NETDOOR_WAITING && !uv_is_closing((uv_handle_t *)&d->waiting)) {
+		(void)uv_poll_stop(&d->waiting);
+		uv_close((uv_handle_t *)&d->waiting, on_watch_closed);
+	}
+	(void)uv_timer_stop(&d->timer);
+	uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+}
+
+struct h2_stream *netdoor_connect(struct netdoor *d, const char *authority)
+{
+	struct h2_head head = { .method = "CONNECT" };
+	struct h2_stream *s;
+
+	if (d->state != NETDOOR_OPEN || str_format(head.authority, sizeof(head.authority), "%s", authority) < 0)
+		return NULL;
+	s = h2_request(d->h2, &head);
+	if (!s)
+		return NULL;
+	d->streams++;
+	ask(d);
+	pump_kick(&d->pump);
+	return s;
+}
+
+void netdoor_kick(struct netdoor *d)
+{
+	if (d->state == NETDOOR_OPEN)
+		pump_kick(&d->pump);
+}
+
+bool netdoor_is_open(const struct netdoor *d)
+{
+	return d->state == NETDOOR_OPEN;
+}

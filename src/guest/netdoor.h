@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * netdoor: the guest's end of the network door: the port sbx.net, and on it an HTTP/2 session whose client we are. When
+ * the host's end goes, every stream is closed; when it comes back, a new session begins.
+ *
+ *   NETDOOR_AWAY     nothing is open; a timer opens the port
+ *   NETDOOR_WAITING  the port is open, the host's end is not there
+ *   NETDOOR_OPEN     there is a session; streams can be opened
+ *   NETDOOR_CLOSING  the session is over; AWAY follows
+ *
+ * A change of the host's end that is too quick to be seen leaves two ends that talk past each other. So the client makes
+ * certain: where nothing came for a while and something is wanted, it sends a PING, and begins anew where that brings no
+ * byte. The server says nothing before it has seen the client's preface, and skips what comes before it (docs/network.md).
+ */
+#ifndef SBX_GUEST_NETDOOR_H
+#define SBX_GUEST_NETDOOR_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "guest/netjoin.h"
+#include "wire/h2.h"
+
+/* What carries the session. */
+struct netdoor_port {
+	/* A new descriptor, or -errno: tried again later. */
+	int (*open)(void *user);
+	/* Whether the other end is there, and a descriptor that becomes readable when that changes. Both NULL where an open
+	 * descriptor is always connected (a socket). */
+	bool (*connected)(int fd);
+	int (*watch)(int fd);
+	void (*watch_clear)(int watch_fd);
+};
+
+struct netdoor;
+
+/* Opens the port soon. port is borrowed. NULL on -ENOMEM. */
+struct netdoor *netdoor_new(uv_loop_t *loop, const struct netdoor_port *port, void *user);
+/* Ends everything; it lasts until the loop has let go of the handles. */
+void netdoor_free(struct netdoor *d);
+
+/* A stream to authority ("name:port"), whose user pointer has to be a netjoin before the loop goes on. NULL where there is
+ * no session. */
+struct h2_stream *netdoor_connect(struct netdoor *d, const char *authority);
+/* The session wants to be sent. */
+void netdoor_kick(struct netdoor *d);
+/* Whether there is a session. */
+bool netdoor_is_open(const struct netdoor *d);
+
+#endif
