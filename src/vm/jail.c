@@ -95,7 +95,8 @@ static void namespaces(struct jail *j, unsigned flags)
 		push(j, "--unshare-user");
 	push(j, "--unshare-ipc");
 	push(j, "--unshare-pid");
-	push(j, "--unshare-net");
+	if (!(flags & JAIL_NETWORK))
+		push(j, "--unshare-net");
 	push(j, "--unshare-uts");
 	push(j, "--unshare-cgroup-try");
 	push(j, "--cap-drop");

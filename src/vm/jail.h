@@ -28,6 +28,7 @@ struct jail {
 
 enum jail_flags {
 	JAIL_PROC = 1,       /* mount /proc of the jail's own pid namespace */
+	JAIL_NETWORK = 4, /* the host's network is shared; abstract Unix sockets with it, which the program's own filter must refuse */
 	JAIL_FILE_OWNER = 2, /* started by root: no user namespace, but CAP_DAC_OVERRIDE and CAP_FOWNER and no other */
 };
 

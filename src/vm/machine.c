@@ -314,7 +314,8 @@ int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd)
 	uv_signal_t term;
 	int r;
 
-	m.qemu.pidfd = m.qemu.inner_pidfd = m.qemu.qmp_fd = m.qemu.ctl_fd = m.qemu.fs_fd = m.qemu.console_fd = m.qemu.stderr_fd = -1;
+	m.qemu.pidfd = m.qemu.inner_pidfd = m.qemu.qmp_fd = m.qemu.ctl_fd = m.qemu.fs_fd = m.qemu.console_fd = m.qemu.stderr_fd =
+		m.qemu.net_path = -1;
 	m.fs.pidfd = m.fs.stderr_fd = -1;
 	(void)uv_timer_init(loop, &m.boot_timer);
 	(void)uv_timer_init(loop, &m.grace_timer);

@@ -21,6 +21,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "vm/jail.h"
+#include "vm/netsock.h"
 #include "vm/tsc.h"
 
 #define QEMU_PROGRAM "/usr/bin/qemu-system-x86_64"
@@ -30,14 +31,15 @@
 #define INITRD_MAX_BYTES (256LL * 1024 * 1024)
 
 /* Descriptors in the jail, in this order from 3 on; the disks follow. */
-enum { FD_QMP, FD_CTL, FD_FS, FD_CONSOLE, FD_INITRD, FD_DISKS };
+enum { FD_QMP, FD_CTL, FD_FS, FD_CONSOLE, FD_NET, FD_INITRD, FD_DISKS };
 #define MAX_FDS (FD_DISKS + 1 + SPEC_MAX_LAYERS)
 
 /* What is gathered before the start; all owned. */
 struct parts {
 	int inside[MAX_FDS]; /* descriptors that go to QEMU */
 	size_t n;
-	int host[FD_INITRD]; /* our ends of the first ones */
+	int host[FD_NET]; /* our ends of the first ones */
+	int net_path;
 	int err_rd, err_wr;
 };
 
@@ -45,8 +47,9 @@ static void parts_done(struct parts *p)
 {
 	for (size_t i = 0; i < MAX_FDS; i++)
 		own_close_p(&p->inside[i]);
-	for (size_t i = 0; i < FD_INITRD; i++)
+	for (size_t i = 0; i < FD_NET; i++)
 		own_close_p(&p->host[i]);
+	own_close_p(&p->net_path);
 	own_close_p(&p->err_rd);
 	own_close_p(&p->err_wr);
 }
@@ -120,7 +123,7 @@ static int gather(const struct spec *spec, struct parts *p, struct err *err)
 {
 	int pair[2], r;
 
-	for (size_t i = 0; i < FD_INITRD; i++) {
+	for (size_t i = 0; i < FD_NET; i++) {
 		r = io_socketpair(pair);
 		if (r < 0)
 			return err_errno(err, -r, "cannot make a socket pair");
@@ -131,7 +134,9 @@ static int gather(const struct spec *spec, struct parts *p, struct err *err)
 		return err_errno(err, errno, "cannot make a pipe");
 	p->err_rd = pair[0];
 	p->err_wr = pair[1];
-	r = join_initrds(spec, &p->inside[FD_INITRD], err);
+	r = netsock_make(spec->state_dir, &p->inside[FD_NET], &p->net_path, err);
+	if (r == 0)
+		r = join_initrds(spec, &p->inside[FD_INITRD], err);
 	return r < 0 ? r : open_disks(spec, p, err);
 }
 
@@ -174,6 +179,7 @@ static void device_args(struct jail *j, const struct spec *spec)
 		"-device", "virtio-serial-device,max_ports=4",
 		"-device", "virtserialport,chardev=ctl,name=sbx.ctl,nr=1",
 		"-device", "virtserialport,chardev=fs,name=sbx.fs,nr=2",
+		"-device", "virtserialport,chardev=net,name=sbx.net,nr=3,id=" QEMU_NET_PORT,
 		"-serial", "chardev:console",
 		"-mon",    "chardev=qmp,mode=control",
 	};
@@ -182,6 +188,8 @@ static void device_args(struct jail *j, const struct spec *spec)
 	socket_dev(j, "ctl", FD_CTL);
 	socket_dev(j, "fs", FD_FS);
 	socket_dev(j, "console", FD_CONSOLE);
+	jail_arg(j, "-chardev");
+	jail_arg(j, "socket,id=net,fd=%d,server=on,wait=off", 3 + FD_NET);
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		jail_arg(j, "%s", fixed[i]);
 	for (size_t i = 0; i <= spec->nlayers; i++) {
@@ -230,7 +238,8 @@ static int describe(struct jail *j, const struct spec *spec, bool kvm, size_t nf
 
 int qemu_start(const struct spec *spec, bool kvm, struct qemu *ret, struct err *err)
 {
-	struct qemu q = { .pidfd = -1, .inner_pidfd = -1, .qmp_fd = -1, .ctl_fd = -1, .fs_fd = -1, .console_fd = -1, .stderr_fd = -1 };
+	struct qemu q = { .pidfd = -1, .inner_pidfd = -1, .qmp_fd = -1, .ctl_fd = -1, .fs_fd = -1, .console_fd = -1,
+			  .stderr_fd = -1, .net_path = -1 };
 	struct parts p;
 	struct jail *j = calloc(1, sizeof(*j));
 	int r;
@@ -257,6 +266,7 @@ int qemu_start(const struct spec *spec, bool kvm, struct qemu *ret, struct err *
 		q.fs_fd = TAKE_FD(p.host[FD_FS]);
 		q.console_fd = TAKE_FD(p.host[FD_CONSOLE]);
 		q.stderr_fd = TAKE_FD(p.err_rd);
+		q.net_path = TAKE_FD(p.net_path);
 		*ret = q;
 	}
 	parts_done(&p);
@@ -274,4 +284,5 @@ void qemu_done(struct qemu *q)
 	own_close_p(&q->fs_fd);
 	own_close_p(&q->console_fd);
 	own_close_p(&q->stderr_fd);
+	own_close_p(&q->net_path);
 }

@@ -14,6 +14,9 @@
 #include "base/err.h"
 #include "vm/spec.h"
 
+/* The network door's port as QMP calls it. */
+#define QEMU_NET_PORT "net"
+
 /* SCSI targets: the sandbox's own disk is 0, layer i is 1 + i; fdset numbers are one more than the target. */
 #define QEMU_DISK_TARGET 0U
 #define QEMU_LAYER_TARGET(i) (1U + (unsigned)(i))
@@ -23,6 +26,7 @@ struct qemu {
 	pid_t pid;       /* QEMU's own, as the host sees it */
 	int inner_pidfd; /* of QEMU itself: its end is the end of the last use of the disk; owned */
 	int qmp_fd, ctl_fd, fs_fd, console_fd, stderr_fd; /* our ends; owned until taken */
+	int net_path; /* the way to the socket on which the network door's chardev listens (netsock.h); owned until taken */
 };
 
 /* The descriptor of one disk is opened read-write (the sandbox's own) or read-only (layers). */

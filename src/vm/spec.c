@@ -67,6 +67,23 @@ static int workspaces(const json_t *o, struct spec *s, struct err *err)
 	return 0;
 }
 
+/* {"upstream": {"http", "https", "no_proxy"} | null, "extra_ca": path | null}; all may be absent. */
+static int network(const json_t *o, struct spec *s, struct err *err)
+{
+	const json_t *net = json_object_get(o, "network"), *ca = json_object_get(net, "extra_ca");
+	json_t *upstream = json_object_get(net, "upstream");
+
+	if (net && !json_is_object(net))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"network\" must be an object");
+	if (upstream && !json_is_null(upstream) && !json_is_object(upstream))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"network.upstream\" must be an object");
+	if (ca && !json_is_null(ca) && !json_is_string(ca))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"network.extra_ca\" must be a path");
+	s->upstream = json_is_object(upstream) ? upstream : NULL;
+	s->extra_ca = json_string_value(ca);
+	return 0;
+}
+
 static int accel(const json_t *o, struct spec *s, struct err *err)
 {
 	static const char *const names[] = { [SPEC_ACCEL_AUTO] = "auto", [SPEC_ACCEL_KVM] = "kvm", [SPEC_ACCEL_TCG] = "tcg" };
@@ -122,6 +139,8 @@ static int fill(struct spec *s, struct err *err)
 		r = workspaces(o, s, err);
 	if (r == 0)
 		r = accel(o, s, err);
+	if (r == 0)
+		r = network(o, s, err);
 	if (r < 0)
 		return r;
 	s->cpus = (unsigned)cpus;

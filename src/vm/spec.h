@@ -40,6 +40,8 @@ struct spec {
 	struct spec_workspace workspaces[SPEC_MAX_WORKSPACES];
 	size_t nworkspaces;
 	json_t *env; /* object of strings */
+	json_t *upstream;     /* the host's own proxy, as sbx-proxy is told; NULL: none */
+	const char *extra_ca; /* certificates that upstream servers may have besides the host's; NULL: none */
 	uint64_t grace_ms, boot_timeout_ms;
 	bool keep;
 };

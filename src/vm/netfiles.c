@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * netfiles: see netfiles.h.
+ */
+#include "vm/netfiles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/own.h"
+#include "base/str.h"
+
+#define POLICY "policy.json"
+#define POLICY_MAX_BYTES (16 << 20)
+/* Half of what the proxy takes for full. */
+#define LOG_FULL_BYTES (5 << 20)
+#define TRUST_MAX_BYTES (8U << 20)
+
+int netfiles_policy(int dir, struct err *err)
+{
+	auto_fd int fd = openat(dir, POLICY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot read the sandbox's network policy (" POLICY ")");
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > POLICY_MAX_BYTES)
+		return err_set(err, ERR_INVALID, EINVAL, "the sandbox's network policy (" POLICY ") is no file of at most %d MiB",
+			       POLICY_MAX_BYTES >> 20);
+	return TAKE_FD(fd);
+}
+
+int netfiles_again(int fd)
+{
+	char path[64];
+	int r = str_format(path, sizeof(path), "/proc/self/fd/%d", fd);
+
+	if (r == 0) {
+		r = open(path, O_RDONLY | O_CLOEXEC);
+		r = r < 0 ? -errno : r;
+	}
+	return r;
+}
+
+int netfiles_log(int dir, struct err *err)
+{
+	int fd = openat(dir, NETFILES_LOG, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+	return fd < 0 ? err_errno(err, errno, "cannot write the sandbox's network log (" NETFILES_LOG ")") : fd;
+}
+
+int netfiles_rotate(int dir)
+{
+	char from[32], to[32];
+	struct stat st;
+
+	if (fstatat(dir, NETFILES_LOG, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (st.st_size < LOG_FULL_BYTES)
+		return -EAGAIN;
+	for (int i = NETFILES_OLD_LOGS; i > 1; i--) {
+		(void)str_format(from, sizeof(from), NETFILES_LOG ".%d", i - 1);
+		(void)str_format(to, sizeof(to), NETFILES_LOG ".%d", i);
+		if (renameat(dir, from, dir, to) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return renameat(dir, NETFILES_LOG, dir, NETFILES_LOG ".1") < 0 ? -errno : 0;
+}
+
+/* Debian and its kin, Fedora and its kin, openSUSE, Alpine. */
+static int system_trust(char **ret, size_t *ret_n, struct err *err)
+{
+	static const char *const paths[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	};
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths) && r == -ENOENT; i++)
+		r = io_read_file(AT_FDCWD, paths[i], TRUST_MAX_BYTES, ret, ret_n);
+	if (r == -ENOENT)
+		return err_set(err, ERR_UNAVAILABLE, ENOENT,
+			       "this host has no trust store (%s): install the Debian package ca-certificates", paths[0]);
+	return r < 0 ? err_errno(err, -r, "cannot read this host's trust store") : 0;
+}
+
+int netfiles_trust(const char *extra, struct err *err)
+{
+	auto_free char *system = NULL, *more = NULL;
+	auto_fd int fd = memfd_create("trust", MFD_CLOEXEC);
+	size_t n = 0, n_more = 0;
+	int r = fd < 0 ? err_errno(err, errno, "cannot make a file in memory") : system_trust(&system, &n, err);
+
+	if (r == 0 && extra) {
+		r = io_read_file(AT_FDCWD, extra, TRUST_MAX_BYTES, &more, &n_more);
+		if (r < 0)
+			r = err_errno(err, -r, "cannot read %.200s (setting network.extraCaFile)", extra);
+	}
+	if (r < 0)
+		return r;
+	if (io_write_all(fd, system, n) < 0 || (n_more > 0 && (io_write_all(fd, "\n", 1) < 0 || io_write_all(fd, more, n_more) < 0)))
+		return err_errno(err, errno, "cannot hand over the trust store");
+	/* Opened again: read-only, and at its beginning. */
+	r = netfiles_again(fd);
+	return r < 0 ? err_errno(err, -r, "cannot hand over the trust store") : r;
+}
