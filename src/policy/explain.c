@@ -102,9 +102,10 @@ void explain_verdict(const struct policy_query *q, const struct verdict *v, char
 		(void)str_format(dst, EXPLAIN_MAX, "no rule allows %s: an address without a name", what);
 	else if (v->reason == POLICY_TCP)
 		(void)str_format(dst, EXPLAIN_MAX, "no rule allows raw TCP to %s", what);
+	else if (v->action == RULE_DENY)
+		(void)str_format(dst, EXPLAIN_MAX, "no rule allows %s", what);
 	else
-		(void)str_format(dst, EXPLAIN_MAX, "%s: %s by default", v->action == RULE_DENY ? "no rule allows" : what,
-			       v->action == RULE_DENY ? what : v->action == RULE_ASK ? "asked" : "allowed");
+		(void)str_format(dst, EXPLAIN_MAX, "%s: %s by default", what, v->action == RULE_ASK ? "asked" : "allowed");
 }
 
 void explain_origin(const struct policy *p, const struct verdict *v, char dst[EXPLAIN_ORIGIN_MAX])
