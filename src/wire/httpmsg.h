@@ -142,7 +142,7 @@ static inline const char *httpmsg_str(const struct httpmsg *m, struct httpmsg_sp
 	return s.n ? m->arena + s.at : "";
 }
 
-/* Each copies its bytes and checks them: 0, -EPROTO (refused: *why), -ENOMEM (*why: 431 past the arena's bound). Methods are
+/* Each copies its bytes (which may not stand in the message's own arena) and checks them; the method comes before the path: 0, -EPROTO (refused: *why), -ENOMEM (*why: 431 past the arena's bound). Methods are
  * upper-case tokens; TRACE and TRACK are refused with 405. */
 int httpmsg_set_method(struct httpmsg *m, const char *s, size_t n, struct httpmsg_refusal *why);
 int httpmsg_set_authority(struct httpmsg *m, const char *s, size_t n, struct httpmsg_refusal *why);
@@ -172,7 +172,7 @@ static inline const char *httpmsg_value(const struct httpmsg *m, int index)
 }
 /* Removes all fields of that name; how many there were. */
 unsigned int httpmsg_remove(struct httpmsg *m, const char *name);
-/* Replaces all fields of that name by one, checked as httpmsg_add does; framing names are -EINVAL. */
+/* Replaces all fields of that name by one (value not in the message's own arena), checked as httpmsg_add does; framing names are -EINVAL. */
 int httpmsg_put(struct httpmsg *m, const char *name, const char *value, size_t value_n);
 /* Replaces the path by its canonical form, query included. */
 int httpmsg_replace_path(struct httpmsg *m, const char *s, size_t n);
