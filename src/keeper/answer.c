@@ -42,12 +42,17 @@ static void attach(const struct keeper *k, struct peer *p, const struct keeperms
 
 static void leaf(struct peer *p, const struct keepermsg_request *q, struct keepermsg_reply *reply)
 {
-	_Static_assert(sizeof(reply->cert) >= CA_DER_MAX, "a leaf fits into a reply");
+	struct ca_der der;
 
-	if (!p->ca)
+	_Static_assert(sizeof(reply->cert) >= sizeof(der.bytes), "a leaf fits into a reply");
+	if (!p->ca) {
 		(void)err_set(&reply->error, ERR_DENIED, ENOTCONN, "attach first");
-	else
-		(void)ca_sign(p->ca, &q->host, q->spki, q->spki_len, reply->cert, &reply->cert_len, &reply->error);
+		return;
+	}
+	if (ca_sign(p->ca, &q->host, q->spki, q->spki_len, &der, &reply->error) < 0)
+		return;
+	memcpy(reply->cert, der.bytes, der.n);
+	reply->cert_len = der.n;
 }
 
 static bool forget(const struct keeper *k, struct peer *p, const struct keepermsg_request *q, struct keepermsg_reply *reply)

@@ -322,19 +322,19 @@ static int set_leaf_times(X509 *x, const struct ca *ca)
 	return ASN1_TIME_compare(X509_get0_notAfter(x), end) <= 0 || X509_set1_notAfter(x, end);
 }
 
-static int to_der(X509 *x, uint8_t dst[CA_DER_MAX], size_t *ret_n)
+static int to_der(X509 *x, struct ca_der *ret)
 {
-	unsigned char *at = dst;
+	unsigned char *at = ret->bytes;
 	int n = i2d_X509(x, NULL);
 
 	if (n <= 0 || n > CA_DER_MAX)
 		return 0;
-	*ret_n = (size_t)i2d_X509(x, &at);
+	ret->n = (size_t)i2d_X509(x, &at);
 	return 1;
 }
 
-int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, uint8_t dst[CA_DER_MAX],
-	    size_t *ret_n, struct err *err)
+int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret,
+	    struct err *err)
 {
 	auto_(pkey) EVP_PKEY *key = leaf_key(spki, spki_len, err);
 	auto_(x509) X509 *x = key ? X509_new() : NULL;
@@ -347,7 +347,7 @@ int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, s
 	    !extend(x, ca->cert, NID_key_usage, "critical,digitalSignature") ||
 	    !extend(x, ca->cert, NID_ext_key_usage, "serverAuth") ||
 	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always") || !set_host(x, host) ||
-	    !sign_it(x, ca->key) || !to_der(x, dst, ret_n))
+	    !sign_it(x, ca->key) || !to_der(x, ret))
 		return crypto_failed(err, "sign a certificate");
 	return 0;
 }

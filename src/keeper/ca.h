@@ -49,8 +49,13 @@ int ca_print(const struct ca *ca, char *dst, size_t size);
 char *ca_memory(size_t n);
 void ca_wipe(char *p, size_t n);
 
-/* A leaf for exactly this host, as DER; the length in *ret_n. ERR_INVALID for a key that is not of the kinds above. */
-int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, uint8_t dst[CA_DER_MAX],
-	    size_t *ret_n, struct err *err);
+struct ca_der {
+	uint8_t bytes[CA_DER_MAX];
+	size_t n;
+};
+
+/* A leaf for exactly this host. ERR_INVALID for a key that is not of the kinds above. */
+int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret,
+	    struct err *err);
 
 #endif
