@@ -29,6 +29,8 @@
 
 struct decision {
 	bool allow;
+	bool asks;        /* the policy says `ask`: allow is what the user said, or false */
+	bool by_rule;     /* a rule says so, not the absence of one */
 	const char *reason; /* static: policy_reason_name(), or one of the proxy's own (docs/network.md) */
 	char rule[RULE_ID_MAX + 1];
 	char origin[EXPLAIN_ORIGIN_MAX];
@@ -51,10 +53,11 @@ struct decide_ops {
 	void (*event)(void *user, json_t *event);
 };
 
-/* sandbox (borrowed for its life): the name that rules are scoped by. NULL: out of memory. */
+/* NULL: out of memory. The journal is borrowed for its life. */
 struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decide_ops *ops, void *user);
 void decide_free(struct decide *d);
-void decide_set_sandbox(struct decide *d, const char *name); /* copied */
+/* The name that rules are scoped by; copied. */
+void decide_set_sandbox(struct decide *d, const char *name);
 
 /* Takes the policy over and has every watch look again. */
 void decide_set_policy(struct decide *d, struct policy *p);

@@ -20,7 +20,8 @@
 
 #define DIAL_STAGGER_MS 250
 #define DIAL_TOTAL_MS 10000
-#define DIAL_ADDRESSES_MAX 16 /* of each name, after sorting */
+#define DIAL_ADDRESSES_MAX 16 /* of a name, tried in turn */
+#define DIAL_MAX 256          /* at a time */
 
 struct proxy;
 struct dial;
@@ -38,5 +39,9 @@ typedef void dial_done(void *user, struct dial_result *r);
  * from the loop. NULL: out of memory, or too many at a time (DIAL_MAX); nothing was recorded. */
 struct dial *dial_start(struct proxy *p, struct flow *f, bool asked, dial_done *done, void *user);
 void dial_cancel(struct dial *d);
+
+struct dials;
+struct dials *dials_new(void);
+void dials_free(struct dials *ds); /* cancels what is left */
 
 #endif

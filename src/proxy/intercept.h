@@ -25,8 +25,8 @@ struct intercept_start {
 	struct chan *chan; /* owned from here on; all bytes of the guest are still to be delivered by it */
 	enum intercept_kind kind;
 	struct flow flow;  /* req 0; conn, entry and dest are set. Not recorded */
-	/* Set: the connection is refused. Say so in words (a 403 inside whatever it speaks), forward nothing; what is recorded for it is
-	 * this decision. NULL: decide each request. Borrowed for the call. */
+	/* Set: the connection is refused, and that is recorded already. Say so in words (a 403 inside whatever it speaks; 502 for "unresolved"
+	 * and "unreachable"), forward nothing. NULL: decide each request. Borrowed for the call. */
 	const struct decision *refusal;
 };
 

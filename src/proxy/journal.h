@@ -21,6 +21,8 @@
 #include "wire/dest.h"
 
 #define JOURNAL_PATH_MAX 1024 /* bytes of a path that are logged */
+#define JOURNAL_MAX_BYTES (10 << 20)
+#define JOURNAL_BURST 20       /* refusals of one kind a second that are written one by one */
 
 enum flow_entry { FLOW_TRANSPARENT, FLOW_FORWARD };
 enum flow_protocol { FLOW_TCP, FLOW_TLS, FLOW_HTTP };
@@ -39,7 +41,7 @@ struct flow {
 	const struct target *target; /* borrowed; with a method */
 	const char *injected;        /* static or borrowed; NULL: "none:no_secret" */
 	/* For the end. */
-	bool recorded;       /* the decision's record was written: an end may follow */
+	bool recorded;       /* the permission stands in the log: an end must follow */
 	uint64_t started_ms; /* io_now_ms when it was recorded */
 	uint64_t bytes_out, bytes_in; /* towards the origin, from it */
 	int status;                   /* of the response; 0: none */
@@ -50,18 +52,19 @@ struct flow {
 struct decision; /* decide.h */
 struct journal;
 
-/* full is called (from the loop) when more than max_bytes stand in the log, once per log. NULL: out of memory. */
-struct journal *journal_new(uv_loop_t *loop, const char *sandbox, void (*full)(void *user), void *user);
+/* full is called when JOURNAL_MAX_BYTES stand in the log, once per log, from inside a call; it must not call back. NULL: out of
+ * memory. */
+struct journal *journal_new(uv_loop_t *loop, void (*full)(void *user), void *user);
 void journal_free(struct journal *j); /* writes what is counted */
 /* The log from now on; owned. -1: there is none, and nothing may be forwarded. */
 void journal_set_fd(struct journal *j, int fd);
-void journal_set_sandbox(struct journal *j, const char *sandbox);
+void journal_set_sandbox(struct journal *j, const char *id); /* copied */
 /* The next connection's number. */
 uint64_t journal_new_conn(struct journal *j);
 
-/* 0 and f->recorded, or -errno (no log, no space): then an allowed flow must not go on. Use decide_record. */
+/* 0, and f->recorded for a permission; or -errno (no log, no space): then the flow must not go on. Use decide_record. */
 int journal_decision(struct journal *j, struct flow *f, const struct decision *d);
-/* At the end of a recorded flow; nothing for one that was not recorded or was refused. */
+/* At the end of a recorded flow, once; nothing for others. */
 void journal_end(struct journal *j, struct flow *f);
 
 const char *flow_entry_name(enum flow_entry e);       /* "transparent" */

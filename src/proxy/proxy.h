@@ -6,13 +6,12 @@
 #ifndef SBX_PROXY_PROXY_H
 #define SBX_PROXY_PROXY_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <uv.h>
 
 #include "base/err.h"
 #include "proxy/turn.h"
-
-struct upstream; /* upstream.h: the host's own proxy */
 
 struct proxy {
 	uv_loop_t *loop;
@@ -22,7 +21,9 @@ struct proxy {
 	struct resolve *resolve;
 	struct route *route;
 	struct dials *dials;
+	struct listens *listens;
 	struct intercept *intercept;
+	struct upstream *upstream; /* the host's own proxies; never NULL */
 	struct conns *conns;     /* what came in (entry) */
 	struct front *front;
 	struct control *control;
@@ -34,7 +35,6 @@ int proxy_main(int argc, char **argv);
 /* Ends in order: every connection is cut, its end is logged, the loop runs out. */
 void proxy_end(struct proxy *p, const char *why);
 /* Tells sbx-vm something: an event object, released here. */
-struct json_t;
-void proxy_event(struct proxy *p, struct json_t *event);
+void proxy_event(struct proxy *p, json_t *event);
 
 #endif
