@@ -210,9 +210,9 @@ static int unix_address(int dirfd, const char *name, struct sockaddr_un *ret)
 	return str_format(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", dirfd, name);
 }
 
-int io_unix_listen(int dirfd, const char *name, int backlog)
+static int listen_as(int type, int dirfd, const char *name, int backlog)
 {
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_fd int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa;
 	mode_t old;
 	int r = unix_address(dirfd, name, &sa);
@@ -232,9 +232,9 @@ int io_unix_listen(int dirfd, const char *name, int backlog)
 	return TAKE_FD(fd);
 }
 
-int io_unix_connect(int dirfd, const char *name)
+static int connect_as(int type, int dirfd, const char *name)
 {
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_fd int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_un sa;
 	int r = unix_address(dirfd, name, &sa);
 
@@ -245,6 +245,26 @@ int io_unix_connect(int dirfd, const char *name)
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+int io_unix_listen(int dirfd, const char *name, int backlog)
+{
+	return listen_as(SOCK_STREAM, dirfd, name, backlog);
+}
+
+int io_unix_connect(int dirfd, const char *name)
+{
+	return connect_as(SOCK_STREAM, dirfd, name);
+}
+
+int io_packet_listen(int dirfd, const char *name, int backlog)
+{
+	return listen_as(SOCK_SEQPACKET, dirfd, name, backlog);
+}
+
+int io_packet_connect(int dirfd, const char *name)
+{
+	return connect_as(SOCK_SEQPACKET, dirfd, name);
 }
 
 int io_peer_uid(int fd, uid_t *ret)

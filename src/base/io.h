@@ -35,6 +35,9 @@ int io_mkdirs(const char *path, mode_t mode);
 /* Unix sockets at DIR/NAME where the whole path may be longer than sun_path: goes through /proc/self/fd. */
 int io_unix_listen(int dirfd, const char *name, int backlog);
 int io_unix_connect(int dirfd, const char *name);
+/* The same with SOCK_SEQPACKET: whole messages. */
+int io_packet_listen(int dirfd, const char *name, int backlog);
+int io_packet_connect(int dirfd, const char *name);
 /* The uid on the other end of a connected Unix socket. */
 int io_peer_uid(int fd, uid_t *ret);
 

@@ -20,6 +20,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "daemon/build.h"
+#include "daemon/forget.h"
 #include "daemon/sandbox.h"
 #include "daemon/server.h"
 
@@ -283,6 +284,7 @@ static int serve(struct daemon *d, struct err *err)
 	int r;
 
 	sweep_sockets(d);
+	forget_sweep(d, has_record, d);
 	adopt(d);
 	r = server_start(d, err);
 	if (r == 0)

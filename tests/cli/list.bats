@@ -144,3 +144,21 @@ teardown() { world_drop; }
 	[[ $output == *"mmdebstrap: is not installed (Debian package mmdebstrap)"* ]]
 	[[ $output == *"try: sudo apt-get install mmdebstrap"* ]]
 }
+
+@test "rm deletes the sandbox's CA, and a start of the daemon what a crash left" {
+	sandbox_make box "$WORLD/one"
+	sandbox_make other "$WORLD/two"
+	ca=$XDG_STATE_HOME/sbx/keeper/ca
+	mkdir -m 0700 "${ca%/ca}" "$ca"
+	for name in box other; do
+		install -m 0600 /dev/null "$ca/$(sbx inspect --json $name | jq -r .id).pem"
+	done
+	left=$ca/$(sbx inspect --json other | jq -r .id).pem
+	sbx rm --force box
+	[ "$(find "$ca" -type f)" = "$left" ]
+	install -m 0600 /dev/null "$ca/00000000-0000-4000-8000-000000000000.pem"
+	sbx daemon stop
+	sbx daemon start
+	wait_for 10 [ ! -e "$ca/00000000-0000-4000-8000-000000000000.pem" ]
+	[ "$(find "$ca" -type f)" = "$left" ]
+}

@@ -6,6 +6,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/create.h"
+#include "daemon/forget.h"
 #include "daemon/sandbox.h"
 
 void api_list(struct request *r)
@@ -43,15 +44,26 @@ void api_show(struct request *r)
 		request_fail(r, &err);
 }
 
-static void remove_now(struct request *r, struct sandbox *s)
+/* The sandbox is off, and its CA is gone; it cannot have been started since, nor removed by another call. */
+static void on_forgotten(void *user)
 {
+	struct request *r = user;
 	struct err err;
+	struct sandbox *s = sandbox_find(r->daemon, r->name, &err);
 
-	s->removing = false;
-	if (sandbox_remove(s, &err) < 0)
+	if (s)
+		s->removing = false;
+	if (!s || sandbox_remove(s, &err) < 0)
 		request_fail(r, &err);
 	else
 		request_empty(r);
+}
+
+static void remove_now(struct request *r, struct sandbox *s)
+{
+	s->removing = true;
+	if (forget_ca(r->daemon, s->row.id, on_forgotten, r) == 1)
+		on_forgotten(r);
 }
 
 static void on_stopped(void *user, struct sandbox *s, const struct err *err)

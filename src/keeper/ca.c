@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ca: see ca.h. Enters: an id that was checked, a canonical host, a DER public key from the proxy, and our own file.
+ */
+#include "keeper/ca.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+
+#define DAY (INT64_C(24) * 3600)
+#define CA_DAYS 730
+#define CA_RENEW_DAYS 30
+#define LEAF_DAYS 7
+/* Clocks of guests may be behind. */
+#define BACKDATE_DAYS 1
+#define SECURE_HEAP (256U << 10)
+#define SERIAL_BITS 159
+#define RSA_BITS_MIN 2048
+#define RSA_BITS_MAX 4096
+
+struct ca {
+	char name[64];
+	EVP_PKEY *key; /* owned */
+	X509 *cert;    /* owned */
+};
+
+DEFINE_AUTO(x509, X509 *, X509_free);
+DEFINE_AUTO(pkey, EVP_PKEY *, EVP_PKEY_free);
+DEFINE_AUTO(bn, BIGNUM *, BN_free);
+DEFINE_AUTO(bio, BIO *, BIO_free_all);
+DEFINE_AUTO(san, GENERAL_NAME *, GENERAL_NAME_free);
+DEFINE_AUTO(sans, GENERAL_NAMES *, GENERAL_NAMES_free);
+
+static int crypto_failed(struct err *err, const char *what)
+{
+	unsigned long e = ERR_get_error();
+	const char *why = e ? ERR_reason_error_string(e) : NULL;
+
+	ERR_clear_error();
+	return err_set(err, ERR_INTERNAL, EIO, "cannot %s: %s", what, why ? why : "OpenSSL does not say why");
+}
+
+static int64_t time_of(const int64_t *now)
+{
+	return now ? *now : (int64_t)time(NULL);
+}
+
+/* --- building a certificate --- */
+
+static int set_serial(X509 *x)
+{
+	auto_(bn) BIGNUM *n = BN_new();
+
+	/* The top bit set: positive, never zero, and always of the same length. */
+	return n && BN_rand(n, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) &&
+	       BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x));
+}
+
+static int set_times(X509 *x, int64_t from, int64_t to)
+{
+	return ASN1_TIME_set(X509_getm_notBefore(x), (time_t)from) && ASN1_TIME_set(X509_getm_notAfter(x), (time_t)to);
+}
+
+static int set_name(X509_NAME *name, const char *cn)
+{
+	return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+}
+
+static int extend(X509 *x, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+	X509_EXTENSION *e;
+	int ok;
+
+	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+	X509V3_set_ctx_nodb(&ctx);
+	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	ok = e && X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+	return ok;
+}
+
+static int sign_it(X509 *x, EVP_PKEY *key)
+{
+	return X509_sign(x, key, EVP_sha256()) > 0;
+}
+
+static X509 *make_ca_cert(const char *name, EVP_PKEY *key, int64_t now)
+{
+	auto_(x509) X509 *x = X509_new();
+
+	if (!x || !X509_set_version(x, X509_VERSION_3) || !set_serial(x) ||
+	    !set_times(x, now - 2 * BACKDATE_DAYS * DAY, now + CA_DAYS * DAY) ||
+	    !set_name(X509_get_subject_name(x), name) || !set_name(X509_get_issuer_name(x), name) ||
+	    !X509_set_pubkey(x, key) || !extend(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+	    !extend(x, x, NID_key_usage, "critical,keyCertSign") || !extend(x, x, NID_ext_key_usage, "serverAuth") ||
+	    !extend(x, x, NID_subject_key_identifier, "hash") || !sign_it(x, key))
+		return NULL;
+	return TAKE_PTR(x);
+}
+
+/* --- life --- */
+
+int ca_setup(struct err *err)
+{
+	auto_(pkey) EVP_PKEY *key = NULL;
+	auto_(x509) X509 *x = NULL;
+	unsigned char warm[32];
+
+	/* No openssl.cnf: nothing outside decides what is loaded. */
+	if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
+					 OPENSSL_INIT_ADD_ALL_CIPHERS | OPENSSL_INIT_ADD_ALL_DIGESTS,
+				 NULL))
+		return crypto_failed(err, "start OpenSSL");
+	/* Where memory cannot be locked keys lie in ordinary memory, still wiped and kept out of dumps. */
+	(void)CRYPTO_secure_malloc_init(SECURE_HEAP, 16);
+	key = EVP_EC_gen("P-256");
+	x = key && RAND_bytes(warm, sizeof(warm)) == 1 ? make_ca_cert("warm", key, (int64_t)time(NULL)) : NULL;
+	return x && X509_verify(x, key) == 1 ? 0 : crypto_failed(err, "make a key");
+}
+
+static struct ca *alloc(const char *id, struct err *err)
+{
+	struct ca *ca = calloc(1, sizeof(*ca));
+
+	if (ca)
+		(void)str_format(ca->name, sizeof(ca->name), "sbx sandbox %s", id);
+	else
+		(void)err_errno(err, ENOMEM, "the sandbox's CA");
+	return ca;
+}
+
+struct ca *ca_new(const char *id, const int64_t *now, struct err *err)
+{
+	auto_(ca) struct ca *ca = alloc(id, err);
+
+	if (!ca)
+		return NULL;
+	ca->key = EVP_EC_gen("P-256");
+	ca->cert = ca->key ? make_ca_cert(ca->name, ca->key, time_of(now)) : NULL;
+	if (!ca->cert) {
+		(void)crypto_failed(err, "make the sandbox's CA");
+		return NULL;
+	}
+	return TAKE_PTR(ca);
+}
+
+void ca_free(struct ca *ca)
+{
+	if (!ca)
+		return;
+	EVP_PKEY_free(ca->key);
+	X509_free(ca->cert);
+	free(ca);
+}
+
+bool ca_is_old(const struct ca *ca, const int64_t *now)
+{
+	int days, seconds;
+	ASN1_TIME *at = ASN1_TIME_set(NULL, (time_t)(time_of(now) + CA_RENEW_DAYS * DAY));
+	bool old = !at || !ASN1_TIME_diff(&days, &seconds, at, X509_get0_notAfter(ca->cert)) || days < 0 || seconds < 0;
+
+	ASN1_TIME_free(at);
+	return old;
+}
+
+int ca_renew(struct ca *ca, const int64_t *now, struct err *err)
+{
+	X509 *x = make_ca_cert(ca->name, ca->key, time_of(now));
+
+	if (!x)
+		return crypto_failed(err, "renew the sandbox's CA");
+	X509_free(ca->cert);
+	ca->cert = x;
+	return 0;
+}
+
+/* --- files --- */
+
+char *ca_memory(size_t n)
+{
+	return OPENSSL_secure_zalloc(n);
+}
+
+void ca_wipe(char *p, size_t n)
+{
+	OPENSSL_secure_clear_free(p, n);
+}
+
+static int bio_text(BIO *b, char *dst, size_t size)
+{
+	char *at = NULL;
+	long n = BIO_get_mem_data(b, &at);
+
+	if (n < 0 || (size_t)n >= size)
+		return -EMSGSIZE;
+	memcpy(dst, at, (size_t)n);
+	dst[n] = 0;
+	return (int)n;
+}
+
+int ca_save(const struct ca *ca, char *dst, size_t size)
+{
+	auto_(bio) BIO *b = BIO_new(BIO_s_secmem());
+
+	if (!b || !PEM_write_bio_PrivateKey(b, ca->key, NULL, NULL, 0, NULL, NULL) || !PEM_write_bio_X509(b, ca->cert))
+		return -ENOMEM;
+	return bio_text(b, dst, size);
+}
+
+int ca_print(const struct ca *ca, char *dst, size_t size)
+{
+	auto_(bio) BIO *b = BIO_new(BIO_s_mem());
+
+	if (!b || !PEM_write_bio_X509(b, ca->cert))
+		return -ENOMEM;
+	return bio_text(b, dst, size);
+}
+
+static bool is_p256(EVP_PKEY *key)
+{
+	char group[32];
+	size_t n;
+
+	return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, group, sizeof(group), &n) &&
+	       OBJ_sn2nid(group) == NID_X9_62_prime256v1;
+}
+
+/* Whether it is the certificate that make_ca_cert makes of this name and key. */
+static bool fits(const struct ca *ca)
+{
+	char cn[sizeof(ca->name)];
+
+	return is_p256(ca->key) && X509_check_private_key(ca->cert, ca->key) && X509_check_ca(ca->cert) == 1 &&
+	       X509_get_pathlen(ca->cert) == 0 && X509_verify(ca->cert, ca->key) == 1 &&
+	       X509_NAME_get_text_by_NID(X509_get_subject_name(ca->cert), NID_commonName, cn, sizeof(cn)) > 0 &&
+	       str_eq(cn, ca->name);
+}
+
+static int no_password(char *buf, int size, int rwflag, void *u)
+{
+	return -1;
+}
+
+struct ca *ca_load(const char *id, const char *pem, size_t n, struct err *err)
+{
+	auto_(ca) struct ca *ca = alloc(id, err);
+	auto_(bio) BIO *b = n <= CA_PEM_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
+
+	if (!ca)
+		return NULL;
+	ca->key = b ? PEM_read_bio_PrivateKey(b, NULL, no_password, NULL) : NULL;
+	ca->cert = ca->key ? PEM_read_bio_X509(b, NULL, no_password, NULL) : NULL;
+	if (!ca->cert || !fits(ca)) {
+		ERR_clear_error();
+		(void)err_set(err, ERR_INTERNAL, EBADMSG, "the file is not a CA of this sandbox");
+		return NULL;
+	}
+	return TAKE_PTR(ca);
+}
+
+/* --- leaves --- */
+
+/* What a TLS server of the proxy may use; anything else the keeper puts its name under would be a surprise. */
+static EVP_PKEY *leaf_key(const uint8_t *spki, size_t n, struct err *err)
+{
+	const unsigned char *at = spki;
+	auto_(pkey) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)n);
+	bool ok = key && at == spki + n;
+
+	if (ok && EVP_PKEY_is_a(key, "RSA"))
+		ok = EVP_PKEY_get_bits(key) >= RSA_BITS_MIN && EVP_PKEY_get_bits(key) <= RSA_BITS_MAX;
+	else if (ok)
+		ok = is_p256(key);
+	if (!ok) {
+		ERR_clear_error();
+		(void)err_set(err, ERR_INVALID, EINVAL, "\"spki\" is no public key of P-256 or RSA");
+		return NULL;
+	}
+	return TAKE_PTR(key);
+}
+
+static int set_host(X509 *x, const struct dest *host)
+{
+	auto_(sans) GENERAL_NAMES *names = GENERAL_NAMES_new();
+	auto_(san) GENERAL_NAME *name = GENERAL_NAME_new();
+	bool dns = host->kind == DEST_NAME;
+	const void *bytes = dns ? (const void *)host->host : (const void *)host->addr;
+	int n = dns ? (int)strlen(host->host) : host->kind == DEST_V4 ? 4 : 16;
+	ASN1_STRING *s = dns ? ASN1_IA5STRING_new() : ASN1_OCTET_STRING_new();
+
+	if (!names || !name || !s || !ASN1_STRING_set(s, bytes, n)) {
+		ASN1_STRING_free(s);
+		return 0;
+	}
+	GENERAL_NAME_set0_value(name, dns ? GEN_DNS : GEN_IPADD, s);
+	if (sk_GENERAL_NAME_push(names, name) <= 0)
+		return 0;
+	name = NULL;
+	/* Critical, as there is no subject (RFC 5280, 4.1.2.6). */
+	return X509_add1_ext_i2d(x, NID_subject_alt_name, names, 1, X509V3_ADD_DEFAULT) == 1;
+}
+
+/* Not past the CA's end. */
+static int set_leaf_times(X509 *x, const struct ca *ca)
+{
+	int64_t now = time_of(NULL);
+	const ASN1_TIME *end = X509_get0_notAfter(ca->cert);
+
+	if (!set_times(x, now - BACKDATE_DAYS * DAY, now + LEAF_DAYS * DAY))
+		return 0;
+	return ASN1_TIME_compare(X509_get0_notAfter(x), end) <= 0 || X509_set1_notAfter(x, end);
+}
+
+static int to_der(X509 *x, struct ca_der *ret)
+{
+	unsigned char *at = ret->bytes;
+	int n = i2d_X509(x, NULL);
+
+	if (n <= 0 || n > CA_DER_MAX)
+		return 0;
+	ret->n = (size_t)i2d_X509(x, &at);
+	return 1;
+}
+
+int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret,
+	    struct err *err)
+{
+	auto_(pkey) EVP_PKEY *key = leaf_key(spki, spki_len, err);
+	auto_(x509) X509 *x = key ? X509_new() : NULL;
+
+	if (!key)
+		return err ? err_code(err) : -EINVAL;
+	if (!x || !X509_set_version(x, X509_VERSION_3) || !set_serial(x) || !set_leaf_times(x, ca) ||
+	    !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) || !X509_set_pubkey(x, key) ||
+	    !extend(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
+	    !extend(x, ca->cert, NID_key_usage, "critical,digitalSignature") ||
+	    !extend(x, ca->cert, NID_ext_key_usage, "serverAuth") ||
+	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always") || !set_host(x, host) ||
+	    !sign_it(x, ca->key) || !to_der(x, ret))
+		return crypto_failed(err, "sign a certificate");
+	return 0;
+}

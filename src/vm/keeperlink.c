@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keeperlink: see keeperlink.h. Enters: the keeper's replies, decoded by wire/keepermsg.
+ */
+#include "vm/keeperlink.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/env.h"
+#include "base/ondemand.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "wire/keepermsg.h"
+
+#define READY_MS 5000
+#define REPLY_S 5
+
+static int connect_keeper(struct err *err)
+{
+	auto_free struct env_dirs *dirs = calloc(1, sizeof(*dirs));
+	struct ondemand o = {
+		.program = "sbx-keeper",
+		.name = "keeper",
+		.socket = "keeper.sock",
+		.packets = true,
+		.log = "keeper.log",
+		.ready_ms = READY_MS,
+	};
+	const struct timeval within = { .tv_sec = REPLY_S };
+	int r = dirs ? env_dirs(dirs, err) : err_errno(err, ENOMEM, "the keeper"), fd;
+
+	if (r < 0)
+		return r;
+	o.runtime_dir = dirs->runtime;
+	o.state_dir = dirs->state;
+	fd = ondemand_connect(&o, true, NULL, err);
+	if (fd >= 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof(within));
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof(within));
+	}
+	return fd;
+}
+
+/* One request, one reply. -ECONNRESET: the keeper ended, perhaps because nobody had needed it for long. */
+static int ask(int fd, const struct keepermsg_request *q, struct keepermsg_reply *ret, struct err *err)
+{
+	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
+	struct buf out;
+	ssize_t n;
+	int r;
+
+	if (!in)
+		return err_errno(err, ENOMEM, "the keeper");
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	r = keepermsg_encode(q, &out);
+	if (r == 0 && send(fd, buf_bytes(&out), buf_len(&out), MSG_NOSIGNAL) < 0)
+		r = errno == EPIPE ? -ECONNRESET : errno == EAGAIN ? -ETIMEDOUT : -errno;
+	buf_done(&out);
+	if (r < 0)
+		return err_errno(err, -r, "cannot ask sbx-keeper");
+	do
+		n = recv(fd, in, KEEPERMSG_MAX_BYTES, 0);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return err_errno(err, n == 0 ? ECONNRESET : errno == EAGAIN ? ETIMEDOUT : errno,
+				 "sbx-keeper did not answer");
+	r = keepermsg_decode_reply(q->op, in, (size_t)n, ret, err);
+	return r < 0 ? err_wrap(err, "sbx-keeper") : 0;
+}
+
+static int attach(const struct keepermsg_request *q, struct keepermsg_reply *ret, struct err *err)
+{
+	const struct timeval none = { 0 };
+	auto_fd int fd = connect_keeper(err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = ask(fd, q, ret, err);
+	if (r < 0)
+		return r;
+	if (ret->error.kind != ERR_NONE)
+		return err_set(err, ret->error.kind, 0, "sbx-keeper: %s", ret->error.msg);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+	return TAKE_FD(fd);
+}
+
+int keeperlink_attach(const char *sandbox_id, char **ret_ca, struct err *err)
+{
+	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
+	struct keepermsg_request q = { .op = KEEPERMSG_ATTACH };
+	char *ca = NULL;
+	int fd;
+
+	if (str_format(q.sandbox, sizeof(q.sandbox), "%s", sandbox_id) < 0 || !keepermsg_id_ok(q.sandbox))
+		return err_set(err, ERR_INVALID, EINVAL, "the sandbox's id is no UUID");
+	if (!reply)
+		return err_errno(err, ENOMEM, "the keeper");
+	fd = attach(&q, reply, err);
+	if (fd == -ECONNRESET)
+		fd = attach(&q, reply, err);
+	if (fd < 0)
+		return fd;
+	ca = strdup(reply->ca);
+	if (!ca) {
+		(void)close(fd);
+		return err_errno(err, ENOMEM, "the keeper");
+	}
+	*ret_ca = ca;
+	return fd;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keeperlink: a connection to sbx-keeper that is this sandbox's. It is kept by sbx-vm or handed to sbx-proxy
+ * (descriptor 5, or the control message "keeper"), which then asks for leaf certificates (wire/keepermsg.h).
+ */
+#ifndef SBX_VM_KEEPERLINK_H
+#define SBX_VM_KEEPERLINK_H
+
+#include "base/err.h"
+
+/* Connects to RUNTIME/keeper.sock, starts this build's sbx-keeper (under a lock) where nobody answers, and attaches.
+ * Returns a SOCK_SEQPACKET descriptor (blocking, CLOEXEC, owned by the caller) and *ret_ca, the sandbox's CA
+ * certificate as PEM (owned); negative with err. Blocks: for a millisecond where a keeper runs, for a tenth of a second
+ * where one is started, and never longer than 30 seconds. Uses SIGALRM while it runs. */
+int keeperlink_attach(const char *sandbox_id, char **ret_ca, struct err *err);
+
+#endif
