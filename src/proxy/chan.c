@@ -216,6 +216,11 @@ size_t chan_room(const struct chan *c)
 	return c->ended || c->shut ? 0 : c->class->room(c);
 }
 
+void chan_want_room(struct chan *c)
+{
+	c->blocked = true;
+}
+
 void chan_shutdown(struct chan *c)
 {
 	if (c->shut || c->ended)

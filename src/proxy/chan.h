@@ -93,6 +93,8 @@ size_t chan_write(struct chan *c, const void *bytes, size_t n);
 size_t chan_writev(struct chan *c, const struct iovec *iov, int n);
 /* 0 after chan_shutdown and at the end. */
 size_t chan_room(const struct chan *c);
+/* For an owner that looked at the room and did not write because there is too little: `writable` comes as after a write that took less. */
+void chan_want_room(struct chan *c);
 void chan_shutdown(struct chan *c);
 /* Puts n bytes before everything that is to be delivered. 0, -EMSGSIZE (more than CHAN_KEPT in all), -ENOMEM: as before. */
 int chan_unread(struct chan *c, const void *bytes, size_t n);

@@ -61,13 +61,13 @@ enum exchange_how {
 struct exchange_ops {
 	/* Front: a response's head, 1xx (but 101) any number of times, then the final one. Back: the request's head, once.
 	 * Fields are final: hop-by-hop ones are gone, framing is the codec's to add from m's length and from `end`: no body and no
-	 * trailers follow, `end` is not called. m is borrowed until the call returns.
+	 * trailers follow, `end` is not called. m is borrowed until the call returns, its framing may be changed.
 	 * Front, 101: from here on data is bytes of the connection, in both directions, until `end`. */
-	void (*head)(void *side, const struct httpmsg *m, bool end);
+	void (*head)(void *side, struct httpmsg *m, bool end);
 	/* Bytes of the body. Returns how many were taken, 0..n. */
 	size_t (*data)(void *side, const uint8_t *bytes, size_t n);
 	/* The direction is complete; all data was taken. trailers: NULL for none, else its fields only. */
-	void (*end)(void *side, const struct httpmsg *trailers);
+	void (*end)(void *side, struct httpmsg *trailers);
 	/* What this side offered and was not taken may be offered again. */
 	void (*resume)(void *side);
 	/* The last call. What was taken before is still to be sent. */
@@ -76,13 +76,13 @@ struct exchange_ops {
 
 struct exchange;
 
-/* What the requests of one front connection have in common; embedded in the front's connection. */
+/* What the requests of one front connection have in common; embedded in the front's connection, which frees refusal. */
 struct exchange_env {
 	struct proxy *proxy; /* borrowed */
 	struct dest dest;    /* where the connection goes: each request's authority must say the same */
 	bool any_dest;       /* a forward proxy's connection: each request names its own (absolute form), dest means nothing */
 	struct flow flow;    /* conn, entry, protocol, inspect; req counts the requests so far */
-	const struct decision *refusal; /* borrowed; every request is answered by this, and is not recorded: that was done. NULL */
+	struct decision *refusal; /* owned: every request is answered by this, and is not recorded: that was done. NULL: decide each */
 };
 
 /* A new exchange for a front's stream; NULL on -ENOMEM. env and ops are borrowed: they outlive the exchange. */

@@ -1,44 +1,254 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * intercept: see intercept.h. Requests cannot be seen yet: what needs it is refused.
+ * intercept: see intercept.h. A connection with TLS goes through: certificate (mint, which may have to ask the keeper), handshake
+ * (tlsf), and then the front that ALPN chose.
  */
 #include "proxy/intercept.h"
 
-#include <unistd.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
 
+#include "base/log.h"
+#include "proxy/due.h"
+#include "proxy/h1f.h"
+#include "proxy/mint.h"
+#include "proxy/pool.h"
 #include "proxy/proxy.h"
+#include "proxy/tlsb.h"
+#include "proxy/tlsf.h"
 
-struct intercept *intercept_new(struct proxy *p)
+struct intercept {
+	struct proxy *proxy; /* borrowed */
+	struct dues dues;
+	struct mint *mint;
+	struct tlsf *tlsf;
+	struct tlsb *tlsb;
+	struct pool *pool;
+	struct intercept_conn conns; /* head of a ring */
+};
+
+/* A connection whose TLS is not there yet. */
+struct starting {
+	struct intercept_conn conn;
+	struct exchange_env env;
+	struct chan *chan; /* owned until the handshake begins */
+	struct mint_wait *wait;
+	struct tls *tls;
+};
+
+struct proxy *intercept_proxy(const struct intercept *i)
 {
-	return NULL;
+	return i->proxy;
 }
 
-void intercept_free(struct intercept *i)
+struct dues *intercept_dues(struct intercept *i)
 {
+	return &i->dues;
 }
+
+struct pool *intercept_pool(const struct intercept *i)
+{
+	return i->pool;
+}
+
+struct tlsb *intercept_tlsb(const struct intercept *i)
+{
+	return i->tlsb;
+}
+
+void intercept_conn_add(struct intercept *i, struct intercept_conn *c, void (*cut)(struct intercept_conn *c))
+{
+	*c = (struct intercept_conn){ .intercept = i, .prev = &i->conns, .next = i->conns.next, .cut = cut };
+	c->prev->next = c;
+	c->next->prev = c;
+}
+
+void intercept_conn_remove(struct intercept_conn *c)
+{
+	if (!c->intercept)
+		return;
+	c->prev->next = c->next;
+	c->next->prev = c->prev;
+	c->intercept = NULL;
+}
+
+/* --- TLS --- */
+
+static void starting_free(struct starting *s)
+{
+	intercept_conn_remove(&s->conn);
+	mint_cancel(s->wait);
+	tls_cancel(s->tls);
+	chan_free(s->chan);
+	free(s->env.refusal);
+	free(s);
+}
+
+/* It ends before a request could be read; that is in the log, unless a refusal is already. */
+static void give_up(struct starting *s, const char *reason, const char *text)
+{
+	struct decide *d = s->env.proxy->decide;
+	struct decision dn;
+
+	if (!s->env.refusal) {
+		decide_refuse(d, reason, text, &dn);
+		(void)decide_record(d, &s->env.flow, &dn);
+	}
+	starting_free(s);
+}
+
+static void on_tls(void *user, struct chan *c, const char *why, long verify)
+{
+	struct starting *s = user;
+	struct exchange_env env = s->env;
+	struct intercept *i = s->conn.intercept;
+
+	s->tls = NULL;
+	if (!c) {
+		give_up(s, "client_tls", why);
+		return;
+	}
+	s->env.refusal = NULL;
+	starting_free(s);
+	(void)h1f_start(i, c, &env);
+}
+
+static void handshake(struct starting *s, X509 *leaf)
+{
+	struct intercept *i = s->conn.intercept;
+
+	s->tls = tlsf_start(i->tlsf, &i->dues, leaf, &s->env.dest, TAKE_PTR(s->chan), false, on_tls, s);
+	if (!s->tls)
+		give_up(s, "limit", "out of memory");
+}
+
+static void on_leaf(void *user, X509 *leaf, int error)
+{
+	struct starting *s = user;
+
+	s->wait = NULL;
+	if (leaf)
+		handshake(s, leaf);
+	else
+		give_up(s, "keeper", error == -EACCES ? "the keeper makes no certificate for this host" : "the keeper does not answer");
+}
+
+static void start_tls(struct intercept *i, struct chan *c, const struct exchange_env *env)
+{
+	struct starting *s = calloc(1, sizeof(*s));
+	X509 *leaf = mint_find(i->mint, &env->dest);
+
+	if (!s) {
+		X509_free(leaf);
+		chan_free(c);
+		free(env->refusal);
+		return;
+	}
+	s->env = *env;
+	s->chan = c;
+	intercept_conn_add(i, &s->conn, (void (*)(struct intercept_conn *))starting_free);
+	if (leaf) {
+		handshake(s, leaf);
+		X509_free(leaf);
+		return;
+	}
+	s->wait = mint_get(i->mint, &env->dest, on_leaf, s);
+	if (!s->wait)
+		give_up(s, "limit", "too many certificates are being made");
+}
+
+/* --- what comes in --- */
 
 void intercept_begin(struct proxy *p, struct intercept_start *s)
 {
-	struct decision dn;
+	struct exchange_env env = {
+		.proxy = p,
+		.dest = s->flow.dest,
+		.any_dest = s->kind == INTERCEPT_FORWARD,
+		.flow = s->flow,
+	};
 
-	if (!s->refusal) {
-		decide_refuse(p->decide, "inspection_unavailable", "its requests cannot be seen", &dn);
-		(void)decide_record(p->decide, &s->flow, &dn);
+	env.flow.inspect = FLOW_INTERCEPT;
+	env.flow.protocol = s->kind == INTERCEPT_TLS ? FLOW_TLS : FLOW_HTTP;
+	env.dest.scheme = env.flow.dest.scheme = s->kind == INTERCEPT_TLS ? DEST_HTTPS : DEST_HTTP;
+	if (s->refusal) {
+		env.refusal = malloc(sizeof(*env.refusal));
+		if (!env.refusal) {
+			chan_free(s->chan);
+			return;
+		}
+		*env.refusal = *s->refusal;
 	}
-	chan_free(s->chan);
+	if (s->kind == INTERCEPT_TLS)
+		start_tls(p->intercept, s->chan, &env);
+	else
+		(void)h1f_start(p->intercept, s->chan, &env);
 }
 
 bool intercept_ready(const struct proxy *p)
 {
-	return false;
+	return mint_ready(p->intercept->mint);
+}
+
+/* --- life --- */
+
+static void on_lost(void *user)
+{
+	struct intercept *i = user;
+
+	proxy_event(i->proxy, json_pack("{s:s}", "event", "keeper_lost"));
 }
 
 void intercept_set_trust(struct proxy *p, int fd)
 {
-	(void)close(fd);
+	tlsb_trust(p->intercept->tlsb, fd);
 }
 
 void intercept_set_keeper(struct proxy *p, int fd)
 {
-	(void)close(fd);
+	int r = mint_keeper(p->intercept->mint, fd);
+
+	if (r < 0)
+		log_warn("event=keeper error=\"%s\"", uv_strerror(r));
+}
+
+struct intercept *intercept_new(struct proxy *p)
+{
+	struct intercept *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->proxy = p;
+	i->conns.prev = i->conns.next = &i->conns;
+	if (dues_init(&i->dues, p->loop) < 0) {
+		free(i);
+		return NULL;
+	}
+	i->mint = mint_new(p->loop, on_lost, i);
+	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint)) : NULL;
+	i->tlsb = tlsb_new();
+	i->pool = pool_new(i);
+	if (i->tlsf && i->tlsb && i->pool)
+		return i;
+	intercept_free(i);
+	return NULL;
+}
+
+static void on_stopped(uv_handle_t *h)
+{
+	free(container_of((uv_timer_t *)h, struct intercept, dues.timer));
+}
+
+void intercept_free(struct intercept *i)
+{
+	if (!i)
+		return;
+	while (i->conns.next != &i->conns)
+		i->conns.next->cut(i->conns.next);
+	pool_free(i->pool);
+	mint_free(i->mint);
+	tlsf_free(i->tlsf);
+	tlsb_free(i->tlsb);
+	dues_stop(&i->dues, on_stopped);
 }

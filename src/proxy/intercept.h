@@ -14,6 +14,9 @@
 
 struct proxy;
 struct intercept;
+struct dues;
+struct pool;
+struct tlsb;
 
 enum intercept_kind {
 	INTERCEPT_HTTP,    /* requests in origin form to flow.dest */
@@ -40,5 +43,21 @@ bool intercept_ready(const struct proxy *p);
 /* Control messages; the descriptors are owned by the callee. */
 void intercept_set_trust(struct proxy *p, int fd);
 void intercept_set_keeper(struct proxy *p, int fd);
+
+/* --- for the modules that intercept holds together --- */
+
+struct proxy *intercept_proxy(const struct intercept *i);
+struct dues *intercept_dues(struct intercept *i);
+struct pool *intercept_pool(const struct intercept *i);
+struct tlsb *intercept_tlsb(const struct intercept *i);
+
+/* A connection of the guest that is being intercepted, whatever its state; embedded. */
+struct intercept_conn {
+	struct intercept *intercept; /* borrowed; NULL: not in the list */
+	struct intercept_conn *prev, *next;
+	void (*cut)(struct intercept_conn *c); /* ends it at once: removes and frees it */
+};
+void intercept_conn_add(struct intercept *i, struct intercept_conn *c, void (*cut)(struct intercept_conn *c));
+void intercept_conn_remove(struct intercept_conn *c);
 
 #endif

@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exchange: see exchange.h. `s` has what is known of each side: whether it is still there, whether what it gives is complete, and
+ * whether it waits for `resume` because the other side took less than it offered.
+ */
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "proxy/due.h"
+#include "proxy/intercept.h"
+#include "proxy/pool.h"
+#include "proxy/proxy.h"
+#include "proxy/page.h"
+#include "proxy/request.h"
+#include "proxy/ws.h"
+
+#define RATE_MS 60000        /* how often the speed of a body is looked at */
+#define RATE_BYTES 6000      /* the least that comes meanwhile: 100 B/s */
+#define STUCK_TICKS 5        /* looks without a byte taken by the one who is to take them */
+#define HEAD_MS 60000        /* for the answer's head once the request is complete */
+
+enum state { NEW, DECIDING, CONNECTING, OPEN, TUNNEL, REFUSED, OVER };
+
+struct side {
+	const struct exchange_ops *ops;
+	void *side;           /* NULL: not there */
+	bool complete;        /* its direction was given to the end */
+	bool waits;           /* for `resume` */
+	uint64_t moved;       /* bytes of it that were taken since the last look */
+	enum exchange_how how; /* of its `closed` */
+};
+
+struct exchange {
+	struct exchange_env *env; /* borrowed */
+	enum state state;
+	struct side s[2];
+	struct httpmsg req;
+	char method[HTTPMSG_METHOD_MAX + 1];
+	struct target target;
+	struct flow flow;
+	struct decision decision;
+	bool asked;      /* the user allowed it */
+	bool final;      /* the front was given a final head */
+	bool retried;
+	bool slow;       /* the answer may trickle */
+	uint8_t stuck;
+	struct decide_wait *wait;
+	struct pool_wait *dial;
+	struct policy_address at; /* of the back */
+	struct decide_watch watch;
+	struct due due;
+	struct turn_item reap;
+	struct buf page; /* REFUSED: what is still to be given of it */
+	struct ws ws;    /* TUNNEL */
+};
+
+static void refuse(struct exchange *x, int status, const char *reason, const char *text);
+
+static enum exchange_side other(enum exchange_side s)
+{
+	return s == EXCHANGE_FRONT ? EXCHANGE_BACK : EXCHANGE_FRONT;
+}
+
+static struct decide *decide_of(const struct exchange *x)
+{
+	return x->env->proxy->decide;
+}
+
+static void set_due(struct exchange *x, uint64_t ms)
+{
+	due_set(intercept_dues(x->env->proxy->intercept), &x->due, ms);
+}
+
+/* --- the end --- */
+
+/* Nothing is asked for any more. */
+static void stop_asking(struct exchange *x)
+{
+	if (x->wait)
+		decide_cancel(TAKE_PTR(x->wait));
+	if (x->dial)
+		pool_cancel(TAKE_PTR(x->dial));
+	decide_watch_remove(&x->watch);
+	due_drop(&x->due);
+}
+
+static void close_side(struct exchange *x, enum exchange_side which)
+{
+	struct side *s = &x->s[which];
+	void *side = TAKE_PTR(s->side);
+
+	if (side)
+		s->ops->closed(side, s->how);
+}
+
+static void destroy(struct exchange *x)
+{
+	turn_drop(&x->reap);
+	httpmsg_done(&x->req);
+	target_done(&x->target);
+	buf_done(&x->page);
+	free(x);
+}
+
+static void on_reap(struct turn_item *i)
+{
+	struct exchange *x = container_of(i, struct exchange, reap);
+
+	close_side(x, EXCHANGE_BACK);
+	if (x->state != OVER)
+		return;
+	close_side(x, EXCHANGE_FRONT);
+	destroy(x);
+}
+
+/* The back alone goes; the front gets its answer from here. */
+static void drop_back(struct exchange *x)
+{
+	x->s[EXCHANGE_BACK].how = EXCHANGE_CUT;
+	turn_post(&x->env->proxy->turn, &x->reap);
+}
+
+static void over(struct exchange *x, enum exchange_how front, enum exchange_how back)
+{
+	if (x->state == OVER)
+		return;
+	x->state = OVER;
+	stop_asking(x);
+	x->s[EXCHANGE_FRONT].how = front;
+	if (x->s[EXCHANGE_BACK].how == EXCHANGE_DONE)
+		x->s[EXCHANGE_BACK].how = back;
+	if (x->flow.recorded)
+		decide_end(decide_of(x), &x->flow);
+	turn_post(&x->env->proxy->turn, &x->reap);
+}
+
+/* Both ways broken off; the log says why. */
+static void cut(struct exchange *x, const char *why)
+{
+	if (!x->flow.error)
+		x->flow.error = why;
+	over(x, EXCHANGE_CUT, EXCHANGE_CUT);
+}
+
+/* The answer was given to its end. */
+static void answered(struct exchange *x)
+{
+	bool all = x->s[EXCHANGE_FRONT].complete;
+
+	over(x, all ? EXCHANGE_DONE : EXCHANGE_UNREAD, all ? EXCHANGE_DONE : EXCHANGE_UNREAD);
+}
+
+/* --- an answer of our own --- */
+
+static void give_page(struct exchange *x)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+
+	if (buf_len(&x->page) > 0)
+		buf_consume(&x->page, f->ops->data(f->side, buf_bytes(&x->page), buf_len(&x->page)));
+	if (buf_len(&x->page) > 0)
+		return;
+	f->ops->end(f->side, NULL);
+	answered(x);
+}
+
+/* By x->decision, which is recorded or is not to be. */
+static void answer(struct exchange *x, int status)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+	bool to_head = x->req.method_id == HTTPMSG_HEAD;
+	struct httpmsg m;
+
+	if (x->s[EXCHANGE_BACK].side)
+		drop_back(x);
+	if (x->final || !f->side || page_text(&x->page, status, x->flow.dest.port ? &x->flow.dest : NULL, &x->decision) < 0 ||
+	    page_head(&m, status, buf_len(&x->page), to_head, !f->complete) < 0) {
+		cut(x, x->decision.reason);
+		return;
+	}
+	stop_asking(x);
+	x->state = REFUSED;
+	x->final = true;
+	x->flow.status = status;
+	/* A guest that does not take its answer. */
+	set_due(x, RATE_MS);
+	f->ops->head(f->side, &m, to_head);
+	httpmsg_done(&m);
+	if (to_head)
+		answered(x);
+	else
+		give_page(x);
+}
+
+/* A refusal of x->decision, that is not in the log yet; or it is the end of what was allowed. */
+static void record_and_answer(struct exchange *x, int status)
+{
+	if (!x->flow.recorded)
+		(void)decide_record(decide_of(x), &x->flow, &x->decision);
+	else if (!x->flow.error)
+		x->flow.error = x->decision.reason;
+	answer(x, status);
+}
+
+static void refuse(struct exchange *x, int status, const char *reason, const char *text)
+{
+	decide_refuse(decide_of(x), reason, text, &x->decision);
+	record_and_answer(x, status);
+}
+
+/* The back cannot go on. */
+static void back_failed(struct exchange *x, int status, const char *reason, const char *text)
+{
+	if (x->final)
+		cut(x, reason);
+	else
+		refuse(x, status, reason, text);
+}
+
+/* --- watching over it --- */
+
+static void on_policy(struct decide_watch *w)
+{
+	struct exchange *x = container_of(w, struct exchange, watch);
+	struct decision now;
+
+	decide_now(decide_of(x), &x->flow, x->at.address.bits ? &x->at : NULL, x->asked, &now);
+	if (now.allow)
+		return;
+	log_debug("event=policy_changed conn=%llu req=%llu", (unsigned long long)x->flow.conn, (unsigned long long)x->flow.req);
+	if (x->final) {
+		cut(x, "policy_changed");
+		return;
+	}
+	x->decision = now;
+	if (x->flow.recorded)
+		x->flow.error = "policy_changed";
+	record_and_answer(x, 403);
+}
+
+/* Whether a body came too slowly, and whether it is the taker's fault. */
+static bool too_slow(struct exchange *x, struct side *from, bool exempt)
+{
+	uint64_t moved = from->moved;
+
+	from->moved = 0;
+	if (from->waits)
+		return moved == 0 && ++x->stuck >= STUCK_TICKS;
+	x->stuck = 0;
+	return !exempt && moved < RATE_BYTES;
+}
+
+static void on_due(struct due *d)
+{
+	struct exchange *x = container_of(d, struct exchange, due);
+	struct side *f = &x->s[EXCHANGE_FRONT], *b = &x->s[EXCHANGE_BACK];
+
+	if (x->state == TUNNEL || x->state == REFUSED) {
+		cut(x, "timeout");
+	} else if (!f->complete && too_slow(x, f, request_is_slow(&x->req))) {
+		back_failed(x, 408, "timeout", "the request's body came too slowly");
+	} else if (f->complete && !x->final) {
+		refuse(x, 504, "timeout", "the server did not answer in time");
+	} else if (x->final && too_slow(x, b, x->slow)) {
+		cut(x, "timeout");
+	} else {
+		set_due(x, RATE_MS);
+	}
+}
+
+/* --- towards the origin --- */
+
+/* Credentials will be added here: after the decision, after everything that ends at this hop is gone, before the head is
+ * written. There are none yet, and the log says so. */
+static void inject(struct exchange *x)
+{
+	x->flow.injected = "none:no_secret";
+}
+
+static void resume(struct exchange *x, enum exchange_side which)
+{
+	struct side *s = &x->s[which];
+
+	if (!s->waits || !s->side)
+		return;
+	s->waits = false;
+	s->ops->resume(s->side);
+}
+
+static void open_back(struct exchange *x, struct origin *o)
+{
+	struct side *b = &x->s[EXCHANGE_BACK], *f = &x->s[EXCHANGE_FRONT];
+
+	x->at = o->at;
+	*b = (struct side){ .how = EXCHANGE_DONE };
+	if (o->class->open(o, x, &b->ops, &b->side) < 0) {
+		o->class->close(o);
+		refuse(x, 503, "limit", "out of memory");
+		return;
+	}
+	x->state = OPEN;
+	set_due(x, HEAD_MS);
+	b->ops->head(b->side, &x->req, f->complete);
+	resume(x, EXCHANGE_FRONT);
+}
+
+static void on_dialled(void *user, struct pool_result *r)
+{
+	struct exchange *x = user;
+
+	x->dial = NULL;
+	if (r->origin) {
+		open_back(x, r->origin);
+		return;
+	}
+	x->decision = r->decision;
+	if (x->flow.recorded)
+		x->flow.error = r->decision.reason;
+	answer(x, page_status(&x->decision));
+}
+
+static void dial(struct exchange *x)
+{
+	bool tls = x->flow.dest.scheme == DEST_HTTPS;
+
+	x->state = CONNECTING;
+	x->dial = pool_dial(intercept_pool(x->env->proxy->intercept), &x->flow, tls, x->asked, on_dialled, x);
+	if (!x->dial)
+		refuse(x, 503, "limit", "too many connections to this host, or in all");
+}
+
+/* Allowed: from here on the request is what the origin gets. */
+static void connect_back(struct exchange *x)
+{
+	bool tls = x->flow.dest.scheme == DEST_HTTPS;
+	struct origin *o;
+
+	if (request_clean(&x->req, &x->target, x->decision.path_matters) < 0) {
+		refuse(x, 431, "bad_request", "the request's head is too large");
+		return;
+	}
+	inject(x);
+	decide_watch_add(decide_of(x), &x->watch);
+	o = pool_take(intercept_pool(x->env->proxy->intercept), &x->flow, tls, x->asked, &x->decision);
+	if (o)
+		open_back(x, o);
+	else if (!x->decision.allow)
+		answer(x, page_status(&x->decision));
+	else
+		dial(x);
+}
+
+static void decided(struct exchange *x)
+{
+	if (x->decision.allow)
+		connect_back(x);
+	else
+		record_and_answer(x, page_status(&x->decision));
+}
+
+static void on_decided(void *user, const struct decision *d)
+{
+	struct exchange *x = user;
+
+	x->wait = NULL;
+	x->decision = *d;
+	x->asked = d->allow && d->asks;
+	decided(x);
+}
+
+static void take_request(struct exchange *x, struct httpmsg *m)
+{
+	struct request_fault why;
+
+	x->req = *m;
+	httpmsg_init(m, HTTPMSG_REQUEST);
+	x->state = DECIDING;
+	memcpy(x->method, httpmsg_str(&x->req, x->req.method), x->req.method.n);
+	x->flow.method = x->method;
+	x->flow.target = &x->target;
+	if (x->env->refusal) {
+		x->decision = *x->env->refusal;
+		answer(x, page_status(&x->decision));
+		return;
+	}
+	if (target_parse(httpmsg_str(&x->req, x->req.path), x->req.path.n, &x->target) < 0) {
+		refuse(x, 503, "limit", "out of memory");
+		return;
+	}
+	if (request_check(x->env, &x->req, &x->flow.dest, &why) < 0) {
+		refuse(x, why.status, why.reason, why.text);
+		return;
+	}
+	x->wait = decide_start(decide_of(x), &x->flow, &x->decision, on_decided, x);
+	if (!x->wait)
+		decided(x);
+}
+
+/* --- towards the guest --- */
+
+static void take_final(struct exchange *x, struct httpmsg *m, bool end)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+
+	x->final = true;
+	x->slow = request_is_slow(m);
+	x->flow.status = m->status;
+	httpmsg_strip(m);
+	set_due(x, RATE_MS);
+	f->ops->head(f->side, m, end);
+	if (end)
+		answered(x);
+}
+
+static void take_switch(struct exchange *x, struct httpmsg *m)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+	const char *wrong = ws_accept(&x->req, m, &x->ws);
+
+	if (wrong) {
+		refuse(x, 502, "bad_response", wrong);
+		return;
+	}
+	x->final = true;
+	x->flow.status = m->status;
+	x->state = TUNNEL;
+	f->complete = x->s[EXCHANGE_BACK].complete = false;
+	set_due(x, WS_IDLE_MS);
+	httpmsg_strip(m);
+	f->ops->head(f->side, m, false);
+}
+
+static void take_response(struct exchange *x, struct httpmsg *m, bool end)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+
+	if (x->state == OPEN && !x->final && m->status == 101) {
+		take_switch(x, m);
+	} else if (x->state == OPEN && !x->final && m->status < 200) {
+		httpmsg_strip(m);
+		f->ops->head(f->side, m, false);
+	} else if (x->state == OPEN && !x->final) {
+		x->s[EXCHANGE_BACK].complete = end;
+		take_final(x, m, end);
+	}
+	httpmsg_done(m);
+	httpmsg_init(m, HTTPMSG_RESPONSE);
+}
+
+/* --- calls of the sides --- */
+
+struct exchange *exchange_new(struct exchange_env *env, const struct exchange_ops *ops, void *side)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->env = env;
+	x->s[EXCHANGE_FRONT] = (struct side){ .ops = ops, .side = side };
+	x->flow = env->flow;
+	x->flow.req = ++env->flow.req;
+	x->flow.dest = env->dest;
+	httpmsg_init(&x->req, HTTPMSG_REQUEST);
+	buf_init(&x->page, PAGE_MAX);
+	x->watch.changed = on_policy;
+	x->due.over = on_due;
+	x->reap.run = on_reap;
+	return x;
+}
+
+void exchange_head(struct exchange *x, enum exchange_side from, struct httpmsg *m, bool end)
+{
+	if (from == EXCHANGE_BACK) {
+		take_response(x, m, end);
+		return;
+	}
+	x->s[EXCHANGE_FRONT].complete = end;
+	take_request(x, m);
+}
+
+/* Bytes of a WebSocket: looked at before they go on, counted as seen only as far as they went. */
+static size_t tunnel_data(struct exchange *x, enum exchange_side from, const uint8_t *bytes, size_t n)
+{
+	struct side *to = &x->s[other(from)];
+	struct wsframe *w = ws_direction(&x->ws, from == EXCHANGE_FRONT), before = *w;
+	size_t took;
+
+	if (wsframe_feed(w, bytes, n) < 0) {
+		cut(x, "bad_frame");
+		return n;
+	}
+	took = to->ops->data(to->side, bytes, n);
+	if (took < n) {
+		*w = before;
+		(void)wsframe_feed(w, bytes, took);
+	}
+	set_due(x, WS_IDLE_MS);
+	return took;
+}
+
+size_t exchange_data(struct exchange *x, enum exchange_side from, const uint8_t *bytes, size_t n)
+{
+	struct side *s = &x->s[from], *to = &x->s[other(from)];
+	size_t took = 0;
+
+	if (x->state == OPEN && !s->complete && (from == EXCHANGE_FRONT || x->final))
+		took = to->ops->data(to->side, bytes, n);
+	else if (x->state == TUNNEL && !s->complete)
+		took = tunnel_data(x, from, bytes, n);
+	s->moved += took;
+	if (from == EXCHANGE_FRONT)
+		x->flow.bytes_out += took;
+	else
+		x->flow.bytes_in += took;
+	s->waits = took < n;
+	return took;
+}
+
+void exchange_end(struct exchange *x, enum exchange_side from, struct httpmsg *trailers)
+{
+	struct side *s = &x->s[from], *to = &x->s[other(from)];
+
+	if (s->complete)
+		return;
+	s->complete = true;
+	if (trailers)
+		request_clean_trailers(trailers);
+	if (x->state == OPEN && from == EXCHANGE_FRONT) {
+		/* What counts from now on is how long the answer takes. */
+		set_due(x, HEAD_MS);
+		to->ops->end(to->side, trailers);
+	} else if (x->state == OPEN && x->final) {
+		to->ops->end(to->side, trailers);
+		answered(x);
+	} else if (x->state == TUNNEL) {
+		to->ops->end(to->side, NULL);
+		if (to->complete)
+			over(x, EXCHANGE_DONE, EXCHANGE_DONE);
+	}
+	if (trailers) {
+		httpmsg_done(trailers);
+		httpmsg_init(trailers, HTTPMSG_RESPONSE);
+	}
+}
+
+void exchange_writable(struct exchange *x, enum exchange_side from)
+{
+	if (x->state == REFUSED && from == EXCHANGE_FRONT)
+		give_page(x);
+	else if (x->state == OPEN || x->state == TUNNEL)
+		resume(x, other(from));
+}
+
+const struct httpmsg *exchange_request(const struct exchange *x)
+{
+	return &x->req;
+}
+
+static void back_gone(struct exchange *x, enum exchange_fault fault)
+{
+	/* A front that is still there hears of it in `answer` or `cut`. */
+	if (fault == EXCHANGE_UNTOUCHED && x->state == OPEN && !x->final && !x->retried && request_repeatable(&x->req) &&
+	    x->s[EXCHANGE_FRONT].complete && x->flow.bytes_out == 0) {
+		x->retried = true;
+		dial(x);
+	} else if (fault == EXCHANGE_PROTOCOL) {
+		back_failed(x, 502, "bad_response", "the server's answer is not acceptable HTTP");
+	} else {
+		back_failed(x, 502, "unreachable", "the server ended the connection before its answer was complete");
+	}
+}
+
+void exchange_abort(struct exchange *x, enum exchange_side from, enum exchange_fault fault)
+{
+	x->s[from].side = NULL;
+	x->s[from].waits = false;
+	if (from == EXCHANGE_BACK && x->state != OVER && x->state != REFUSED)
+		back_gone(x, fault);
+	else if (from == EXCHANGE_FRONT && x->state != OVER)
+		cut(x, fault == EXCHANGE_PROTOCOL ? "bad_request" : fault == EXCHANGE_TIMEOUT ? "timeout" : "client_closed");
+	/* Nobody is left to be told. */
+	if (x->state == OVER && !x->s[EXCHANGE_FRONT].side && !x->s[EXCHANGE_BACK].side)
+		destroy(x);
+}
+
+void exchange_reject(struct exchange *x, int status, const char *why)
+{
+	if (x->env->refusal) {
+		x->decision = *x->env->refusal;
+		answer(x, status);
+		return;
+	}
+	refuse(x, status, "bad_request", why);
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mint: see mint.h. Hosts are found by a hash of their text; entries that have a certificate stand in a list by last use, those that
+ * wait for one in a second list in the order in which the keeper was asked, which is the order of its replies. An entry
+ * that nobody waits for any more still takes its reply, so that the two stay in step.
+ */
+#include "proxy/mint.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+
+#define BUCKETS 1024
+#define FRESH_S (5 * 86400) /* of the seven days that a certificate is good for */
+#define TICK_MS 500
+
+struct mint_wait {
+	TAILQ_ENTRY(mint_wait) link;
+	struct entry *entry; /* borrowed */
+	mint_done *done;
+	void *user;
+};
+
+struct entry {
+	TAILQ_ENTRY(entry) link; /* in `known` or in `asked` */
+	struct entry *chain;
+	char host[DEST_HOST_MAX + 1];
+	X509 *leaf; /* ref; NULL: asked for */
+	time_t made;
+	uint64_t due_ms; /* of the reply */
+	TAILQ_HEAD(, mint_wait) waits;
+};
+
+/* One connection to the keeper. On its own, because a poll handle lives on until the loop has closed it. */
+struct link {
+	uv_poll_t poll;
+	int fd;            /* owned */
+	struct mint *mint; /* borrowed; NULL: dropped */
+	bool writing;      /* the socket was full; `unsent` waits */
+};
+
+struct mint {
+	uv_timer_t timer;
+	struct link *link; /* owned; NULL: lost */
+	uv_loop_t *loop;
+	void (*lost)(void *user);
+	void *user;
+	EVP_PKEY *key;
+	char *spki; /* owned: base64 */
+	struct entry *bucket[BUCKETS];
+	TAILQ_HEAD(entries, entry) known, asked; /* known: most recently used first */
+	size_t nknown, nasked;
+	struct entry *unsent; /* borrowed: the first of `asked` that the keeper was not told of; NULL: none */
+};
+
+static unsigned int hash(const char *host)
+{
+	uint32_t h = 2166136261U;
+
+	for (; *host; host++)
+		h = (h ^ (uint8_t)*host) * 16777619U;
+	return h % BUCKETS;
+}
+
+static struct entry **place_of(struct mint *m, const char *host)
+{
+	struct entry **p = &m->bucket[hash(host)];
+
+	while (*p && !str_eq((*p)->host, host))
+		p = &(*p)->chain;
+	return p;
+}
+
+/* Takes it out of the table; it must be in no list. */
+static void entry_free(struct mint *m, struct entry *e)
+{
+	struct mint_wait *w;
+	struct entry **p = place_of(m, e->host);
+
+	if (*p == e)
+		*p = e->chain;
+	while ((w = TAILQ_FIRST(&e->waits))) {
+		TAILQ_REMOVE(&e->waits, w, link);
+		free(w);
+	}
+	X509_free(e->leaf);
+	free(e);
+}
+
+static void forget(struct mint *m, struct entry *e)
+{
+	TAILQ_REMOVE(&m->known, e, link);
+	m->nknown--;
+	entry_free(m, e);
+}
+
+/* Tells everybody who waits. Whoever is told may cancel others, so the list is taken from its head. */
+static void tell(struct entry *e, int error)
+{
+	struct mint_wait *w;
+
+	while ((w = TAILQ_FIRST(&e->waits))) {
+		mint_done *done = w->done;
+		void *user = w->user;
+
+		TAILQ_REMOVE(&e->waits, w, link);
+		free(w);
+		done(user, error ? NULL : e->leaf, error);
+	}
+}
+
+/* The first that was asked is answered: it becomes known, or goes. */
+static void settle(struct mint *m, struct entry *e, X509 *leaf, int error)
+{
+	TAILQ_REMOVE(&m->asked, e, link);
+	m->nasked--;
+	if (!error) {
+		e->leaf = leaf;
+		e->made = time(NULL);
+		TAILQ_INSERT_HEAD(&m->known, e, link);
+		if (++m->nknown > MINT_CACHE)
+			forget(m, TAILQ_LAST(&m->known, entries));
+		tell(e, 0);
+		return;
+	}
+	/* Out of the table first: who is told may ask again. */
+	*place_of(m, e->host) = e->chain;
+	tell(e, error);
+	entry_free(m, e);
+}
+
+static void link_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void drop_link(struct mint *m)
+{
+	struct link *l = TAKE_PTR(m->link);
+
+	if (!l)
+		return;
+	l->mint = NULL;
+	uv_close((uv_handle_t *)&l->poll, link_closed);
+	own_close_p(&l->fd);
+	m->unsent = NULL;
+}
+
+/* Everything that waits fails; whoever is told may ask anew, and is not told in the same go. */
+static void fail_asked(struct mint *m)
+{
+	struct entry *e;
+
+	for (size_t n = m->nasked; n > 0 && (e = TAILQ_FIRST(&m->asked)); n--)
+		settle(m, e, NULL, -EPIPE);
+}
+
+static void lose_keeper(struct mint *m, const char *why)
+{
+	if (!m->link)
+		return;
+	log_warn("event=keeper_lost error=\"%s\"", why);
+	drop_link(m);
+	fail_asked(m);
+	if (m->lost)
+		m->lost(m->user);
+}
+
+/* --- messages --- */
+
+static void watch(struct mint *m);
+
+/* 0, -EAGAIN, or -errno. */
+static int send_ask(struct mint *m, const struct entry *e)
+{
+	json_t *root = json_pack("{s:s,s:s,s:s}", "op", "leaf", "host", e->host, "spki", m->spki);
+	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+	int r = 0;
+
+	json_decref(root);
+	if (!text)
+		return -ENOMEM;
+	if (send(m->link->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		r = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	free(text);
+	return r;
+}
+
+static void send_unsent(struct mint *m)
+{
+	int r = 0;
+
+	while (m->unsent && (r = send_ask(m, m->unsent)) == 0)
+		m->unsent = TAILQ_NEXT(m->unsent, link);
+	if (r < 0 && r != -EAGAIN)
+		lose_keeper(m, strerror(-r));
+	else
+		watch(m);
+}
+
+/* The certificate in a reply, or NULL: then *ret_error says why, -EACCES for the keeper's refusal, -EPROTO for nonsense. */
+static X509 *parse_reply(struct mint *m, const struct entry *e, const char *text, size_t n, int *ret_error)
+{
+	json_error_t jerr;
+	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &jerr), *cert, *kind;
+	uint8_t der[16384];
+	const uint8_t *p = der;
+	X509 *x = NULL;
+	int len;
+
+	*ret_error = -EPROTO;
+	kind = json_object_get(json_object_get(root, "error"), "kind");
+	cert = json_object_get(root, "cert");
+	if (json_is_string(kind)) {
+		char shown[64];
+
+		str_escape(shown, sizeof(shown), json_string_value(kind), json_string_length(kind));
+		log_warn("keeper refuses a certificate for %s: %s", e->host, shown);
+		*ret_error = -EACCES;
+	} else if (json_is_string(cert) && json_string_length(cert) % 4 == 0 && json_string_length(cert) / 4 * 3 <= sizeof(der)) {
+		const char *s = json_string_value(cert);
+		size_t sn = json_string_length(cert);
+
+		len = EVP_DecodeBlock(der, (const uint8_t *)s, (int)sn);
+		/* The block decoder counts the padding as bytes. */
+		for (size_t i = sn; len > 0 && i > 0 && s[i - 1] == '='; i--)
+			len--;
+		x = len > 0 ? d2i_X509(NULL, &p, len) : NULL;
+		if (x && (p != der + len || X509_check_private_key(x, m->key) != 1)) {
+			X509_free(x);
+			x = NULL;
+		}
+	}
+	json_decref(root);
+	return x;
+}
+
+static void receive(struct mint *m)
+{
+	char *text = malloc(MINT_MESSAGE_MAX);
+	ssize_t n;
+
+	if (!text)
+		return;
+	while (m->link) {
+		struct entry *e = TAILQ_FIRST(&m->asked);
+		int error = 0;
+		X509 *leaf;
+
+		n = recv(m->link->fd, text, MINT_MESSAGE_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0 || n > MINT_MESSAGE_MAX || !e || e == m->unsent) {
+			lose_keeper(m, n < 0 ? strerror(errno) : n == 0 ? "it closed the connection" : "an unasked message");
+			break;
+		}
+		leaf = parse_reply(m, e, text, (size_t)n, &error);
+		if (!leaf && error == -EPROTO) {
+			lose_keeper(m, "a reply that makes no sense");
+			break;
+		}
+		settle(m, e, leaf, leaf ? 0 : error);
+	}
+	free(text);
+}
+
+static void polled(uv_poll_t *h, int status, int events)
+{
+	struct link *l = h->data;
+	struct mint *m = l->mint;
+
+	if (!m)
+		return;
+	if (status < 0) {
+		lose_keeper(m, uv_strerror(status));
+		return;
+	}
+	if (events & UV_READABLE)
+		receive(m);
+	if (m->link == l && (events & UV_WRITABLE))
+		send_unsent(m);
+}
+
+static void watch(struct mint *m)
+{
+	bool writing = m->unsent != NULL;
+
+	if (writing != m->link->writing)
+		(void)uv_poll_start(&m->link->poll, UV_READABLE | (writing ? UV_WRITABLE : 0), polled);
+	m->link->writing = writing;
+}
+
+/* Those whose time is over, and those that were asked for without a keeper. */
+static void ticked(uv_timer_t *t)
+{
+	struct mint *m = t->data;
+	struct entry *e, *next;
+	uint64_t now = io_now_ms();
+
+	if (!m->link) {
+		fail_asked(m);
+	} else {
+		for (e = TAILQ_FIRST(&m->asked); e && e->due_ms <= now; e = next) {
+			next = TAILQ_NEXT(e, link);
+			tell(e, -ETIMEDOUT);
+			if (!m->link)
+				break;
+		}
+	}
+	if (m->nasked == 0)
+		(void)uv_timer_stop(t);
+}
+
+/* --- life --- */
+
+static int make_key(struct mint *m)
+{
+	uint8_t *der = NULL;
+	int n;
+
+	m->key = EVP_EC_gen("P-256");
+	n = m->key ? i2d_PUBKEY(m->key, &der) : -1;
+	if (n > 0 && (m->spki = malloc((size_t)n * 4 / 3 + 5)))
+		(void)EVP_EncodeBlock((uint8_t *)m->spki, der, n);
+	OPENSSL_free(der);
+	return m->spki ? 0 : -ENOMEM;
+}
+
+static void timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+struct mint *mint_new(uv_loop_t *loop, void (*lost)(void *user), void *user)
+{
+	struct mint *m = calloc(1, sizeof(*m));
+
+	if (!m || make_key(m) < 0) {
+		if (m)
+			EVP_PKEY_free(m->key);
+		free(m);
+		return NULL;
+	}
+	m->loop = loop;
+	m->lost = lost;
+	m->user = user;
+	TAILQ_INIT(&m->known);
+	TAILQ_INIT(&m->asked);
+	(void)uv_timer_init(loop, &m->timer);
+	m->timer.data = m;
+	return m;
+}
+
+void mint_free(struct mint *m)
+{
+	struct entry *e;
+
+	if (!m)
+		return;
+	drop_link(m);
+	while ((e = TAILQ_FIRST(&m->asked))) {
+		TAILQ_REMOVE(&m->asked, e, link);
+		entry_free(m, e);
+	}
+	while ((e = TAILQ_FIRST(&m->known)))
+		forget(m, e);
+	EVP_PKEY_free(m->key);
+	free(m->spki);
+	uv_close((uv_handle_t *)&m->timer, timer_closed);
+}
+
+int mint_keeper(struct mint *m, int fd)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int r = l ? uv_poll_init(m->loop, &l->poll, fd) : -ENOMEM;
+
+	if (r < 0) {
+		free(l);
+		own_close_p(&fd);
+		return r;
+	}
+	drop_link(m);
+	fail_asked(m);
+	l->poll.data = l;
+	l->mint = m;
+	l->fd = fd;
+	m->link = l;
+	(void)uv_poll_start(&l->poll, UV_READABLE, polled);
+	return 0;
+}
+
+bool mint_ready(const struct mint *m)
+{
+	return m->link != NULL;
+}
+
+EVP_PKEY *mint_key(const struct mint *m)
+{
+	return m->key;
+}
+
+X509 *mint_find(struct mint *m, const struct dest *host)
+{
+	struct entry *e = *place_of(m, host->host);
+
+	if (!e || !e->leaf)
+		return NULL;
+	if (time(NULL) - e->made > FRESH_S || time(NULL) < e->made) {
+		forget(m, e);
+		return NULL;
+	}
+	TAILQ_REMOVE(&m->known, e, link);
+	TAILQ_INSERT_HEAD(&m->known, e, link);
+	(void)X509_up_ref(e->leaf);
+	return e->leaf;
+}
+
+static void ask(struct mint *m, struct entry *e)
+{
+	e->due_ms = io_now_ms() + MINT_DEADLINE_MS;
+	TAILQ_INSERT_TAIL(&m->asked, e, link);
+	m->nasked++;
+	if (!uv_is_active((uv_handle_t *)&m->timer))
+		(void)uv_timer_start(&m->timer, ticked, m->link ? TICK_MS : 0, TICK_MS);
+	if (!m->link)
+		return;
+	if (!m->unsent)
+		m->unsent = e;
+	/* Sent at once where the socket takes it; an error shows at the next poll. */
+	if (m->unsent == e && send_ask(m, e) == 0)
+		m->unsent = NULL;
+	watch(m);
+}
+
+struct mint_wait *mint_get(struct mint *m, const struct dest *host, mint_done *done, void *user)
+{
+	struct entry **place = place_of(m, host->host), *e = *place;
+	struct mint_wait *w;
+
+	if (e && e->leaf) {
+		forget(m, e);
+		e = NULL;
+	}
+	if (!e && m->nasked >= MINT_PENDING_MAX)
+		return NULL;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	if (!e) {
+		e = calloc(1, sizeof(*e));
+		if (!e) {
+			free(w);
+			return NULL;
+		}
+		memcpy(e->host, host->host, sizeof(e->host));
+		TAILQ_INIT(&e->waits);
+		place = place_of(m, e->host);
+		e->chain = *place;
+		*place = e;
+		ask(m, e);
+	}
+	*w = (struct mint_wait){ .entry = e, .done = done, .user = user };
+	TAILQ_INSERT_TAIL(&e->waits, w, link);
+	return w;
+}
+
+void mint_cancel(struct mint_wait *w)
+{
+	if (!w)
+		return;
+	TAILQ_REMOVE(&w->entry->waits, w, link);
+	free(w);
+}
