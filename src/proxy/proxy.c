@@ -88,6 +88,8 @@ static int start(struct proxy *p, struct err *err)
 	if (!p->upstream || !p->decide || !p->resolve || !p->route || !p->dials || !p->listens || !p->conns)
 		return err_errno(err, ENOMEM, "cannot start");
 	p->intercept = intercept_new(p);
+	if (!p->intercept)
+		return err_errno(err, ENOMEM, "cannot start");
 	intercept_set_keeper(p, KEEPER_FD);
 	if (syscalls_install(err) < 0)
 		return err_code(err);
