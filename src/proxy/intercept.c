@@ -118,7 +118,7 @@ static void handshake(struct starting *s, X509 *leaf)
 {
 	struct intercept *i = s->conn.intercept;
 
-	s->tls = tlsf_start(i->tlsf, &i->dues, leaf, &s->env.dest, TAKE_PTR(s->chan), false, on_tls, s);
+	s->tls = tlsf_start(i->tlsf, leaf, &s->env.dest, TAKE_PTR(s->chan), on_tls, s);
 	if (!s->tls)
 		give_up(s, "limit", "out of memory");
 }
@@ -226,8 +226,8 @@ struct intercept *intercept_new(struct proxy *p)
 		return NULL;
 	}
 	i->mint = mint_new(p->loop, on_lost, i);
-	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint)) : NULL;
-	i->tlsb = tlsb_new();
+	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint), &i->dues, false) : NULL;
+	i->tlsb = tlsb_new(&i->dues, false);
 	i->pool = pool_new(i);
 	if (i->tlsf && i->tlsb && i->pool)
 		return i;

@@ -214,8 +214,7 @@ static void on_dial(void *user, struct dial_result *d)
 		ready(w, d->chan);
 		return;
 	}
-	w->handshake = tlsb_start(intercept_tlsb(w->pool->intercept), intercept_dues(w->pool->intercept), &w->dest, d->chan,
-				  false, on_tls, w);
+	w->handshake = tlsb_start(intercept_tlsb(w->pool->intercept), &w->dest, d->chan, on_tls, w);
 	if (!w->handshake)
 		fail(w, "limit", "out of memory");
 }

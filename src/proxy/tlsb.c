@@ -27,6 +27,8 @@ struct tlsb {
 	int trust_fd; /* owned; -1: none, or read already */
 	TAILQ_HEAD(sessions, session) sessions; /* the most recent first */
 	size_t nsessions;
+	struct dues *dues; /* borrowed */
+	bool h2;
 };
 
 /* --- sessions --- */
@@ -143,7 +145,7 @@ static void load_trust(struct tlsb *b)
 
 /* --- life --- */
 
-struct tlsb *tlsb_new(void)
+struct tlsb *tlsb_new(struct dues *dues, bool h2)
 {
 	struct tlsb *b = calloc(1, sizeof(*b));
 
@@ -152,6 +154,8 @@ struct tlsb *tlsb_new(void)
 		return NULL;
 	}
 	b->trust_fd = -1;
+	b->dues = dues;
+	b->h2 = h2;
 	TAILQ_INIT(&b->sessions);
 	tls_context(b->ctx);
 	(void)SSL_CTX_set_app_data(b->ctx, b);
@@ -184,10 +188,10 @@ static int set_name(SSL *ssl, const struct dest *dest)
 	return 0;
 }
 
-static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest, bool h2)
+static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest)
 {
 	static const uint8_t both[] = "\2h2\10http/1.1";
-	const uint8_t *alpn = h2 ? both : both + 3;
+	const uint8_t *alpn = b->h2 ? both : both + 3;
 	struct dest *mine = malloc(sizeof(*mine));
 	struct session *s = find(b, dest);
 
@@ -204,17 +208,16 @@ static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest, bool h2)
 	return 0;
 }
 
-struct tls *tlsb_start(struct tlsb *b, struct dues *dues, const struct dest *dest, struct chan *below, bool h2, tls_done *done,
-		       void *user)
+struct tls *tlsb_start(struct tlsb *b, const struct dest *dest, struct chan *below, tls_done *done, void *user)
 {
 	SSL *ssl;
 
 	load_trust(b);
 	ssl = SSL_new(b->ctx);
-	if (!ssl || prepare(b, ssl, dest, h2) < 0) {
+	if (!ssl || prepare(b, ssl, dest) < 0) {
 		SSL_free(ssl);
 		chan_free(below);
 		return NULL;
 	}
-	return tls_start(dues, ssl, below, TLSB_HANDSHAKE_MS, done, user);
+	return tls_start(b->dues, ssl, below, TLSB_HANDSHAKE_MS, done, user);
 }

@@ -9,8 +9,10 @@
 #include <string.h>
 
 struct tlsf {
-	SSL_CTX *ctx; /* owned */
+	SSL_CTX *ctx;  /* owned */
 	EVP_PKEY *key; /* ref */
+	struct dues *dues;
+	bool h2;
 };
 
 /* As SSL_select_next_proto, but a client that offers neither is refused: whatever it speaks is not what we read. */
@@ -18,7 +20,7 @@ static int choose_alpn(SSL *ssl, const uint8_t **ret, uint8_t *ret_n, const uint
 {
 	static const uint8_t h2[] = "\2h2", h1[] = "\10http/1.1";
 	const uint8_t *found = NULL;
-	bool allow_h2 = SSL_get_app_data(ssl) != NULL;
+	bool allow_h2 = ((const struct tlsf *)arg)->h2;
 
 	for (unsigned int i = 0; i < n && i + in[i] < n; i += in[i] + 1U) {
 		if (allow_h2 && in[i] == h2[0] && memcmp(in + i, h2, 3) == 0) {
@@ -41,7 +43,7 @@ static int accept_name(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-struct tlsf *tlsf_new(EVP_PKEY *key)
+struct tlsf *tlsf_new(EVP_PKEY *key, struct dues *dues, bool h2)
 {
 	struct tlsf *f = calloc(1, sizeof(*f));
 
@@ -51,6 +53,8 @@ struct tlsf *tlsf_new(EVP_PKEY *key)
 	}
 	(void)EVP_PKEY_up_ref(key);
 	f->key = key;
+	f->dues = dues;
+	f->h2 = h2;
 	tls_context(f->ctx);
 	(void)SSL_CTX_set_options(f->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	(void)SSL_CTX_set_cipher_list(f->ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
@@ -60,7 +64,7 @@ struct tlsf *tlsf_new(EVP_PKEY *key)
 	(void)SSL_CTX_set_session_cache_mode(f->ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(f->ctx, 1);
 	(void)SSL_CTX_set_max_early_data(f->ctx, 0);
-	SSL_CTX_set_alpn_select_cb(f->ctx, choose_alpn, NULL);
+	SSL_CTX_set_alpn_select_cb(f->ctx, choose_alpn, f);
 	(void)SSL_CTX_set_tlsext_servername_callback(f->ctx, accept_name);
 	return f;
 }
@@ -74,8 +78,7 @@ void tlsf_free(struct tlsf *f)
 	free(f);
 }
 
-struct tls *tlsf_start(struct tlsf *f, struct dues *dues, X509 *leaf, const struct dest *host, struct chan *below, bool h2,
-		       tls_done *done, void *user)
+struct tls *tlsf_start(struct tlsf *f, X509 *leaf, const struct dest *host, struct chan *below, tls_done *done, void *user)
 {
 	uint8_t context[EVP_MAX_MD_SIZE];
 	unsigned int n = 0;
@@ -88,9 +91,8 @@ struct tls *tlsf_start(struct tlsf *f, struct dues *dues, X509 *leaf, const stru
 		chan_free(below);
 		return NULL;
 	}
-	(void)SSL_set_app_data(ssl, h2 ? f : NULL);
 	SSL_set_accept_state(ssl);
-	return tls_start(dues, ssl, below, TLSF_HANDSHAKE_MS, done, user);
+	return tls_start(f->dues, ssl, below, TLSF_HANDSHAKE_MS, done, user);
 }
 
 bool tls_is_h2(struct chan *c)

@@ -16,12 +16,11 @@
 
 struct tlsf;
 
-/* key: of all certificates, a reference is taken. NULL: out of memory. */
-struct tlsf *tlsf_new(EVP_PKEY *key);
+/* key: of all certificates, a reference is taken; dues: borrowed; h2: HTTP/2 may be chosen. NULL: out of memory. */
+struct tlsf *tlsf_new(EVP_PKEY *key, struct dues *dues, bool h2);
 void tlsf_free(struct tlsf *f);
-/* The ClientHello is still in below. leaf: borrowed for the call. h2: HTTP/2 may be chosen. As tls_start. */
-struct tls *tlsf_start(struct tlsf *f, struct dues *dues, X509 *leaf, const struct dest *host, struct chan *below, bool h2,
-		       tls_done *done, void *user);
+/* The ClientHello is still in below. leaf: borrowed for the call. As tls_start. */
+struct tls *tlsf_start(struct tlsf *f, X509 *leaf, const struct dest *host, struct chan *below, tls_done *done, void *user);
 /* Whether ALPN chose HTTP/2. */
 bool tls_is_h2(struct chan *c);
 
