@@ -18,7 +18,7 @@ static void on_poll(uv_poll_t *h, int status, int events);
 
 static void watch(struct pump *p, bool writing)
 {
-	int events = (p->reading ? UV_READABLE : 0) | (writing ? UV_WRITABLE : 0);
+	int events = (p->reading && !p->eof ? UV_READABLE : 0) | (writing ? UV_WRITABLE : 0);
 
 	if (p->stopped || events == p->events)
 		return;
@@ -45,6 +45,12 @@ static bool do_read(struct pump *p)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
+	if (n == 0 && p->ops->eof) {
+		p->eof = true;
+		watch(p, (p->events & UV_WRITABLE) != 0);
+		p->ops->eof(p);
+		return !p->stopped;
+	}
 	if (n <= 0) {
 		/* A pty whose last slave closed reads EIO: that is its end, not an error. */
 		finish(p, n == 0 || errno == EIO ? 0 : -errno);

@@ -26,6 +26,8 @@ struct pump_ops {
 	void (*end)(struct pump *p, int error);
 	/* The pump's memory is no longer in use. */
 	void (*closed)(struct pump *p);
+	/* The other side has sent its last byte; ours still go out, until pump_stop. NULL: that is the end. */
+	void (*eof)(struct pump *p);
 };
 
 struct pump {
@@ -34,6 +36,7 @@ struct pump {
 	void *user;
 	int fd;         /* owned, closed by pump_stop */
 	bool reading;   /* the owner wants bytes */
+	bool eof;       /* there are no more */
 	bool stopped;
 	const uint8_t *out; /* pulled, not yet sent */
 	size_t out_len;

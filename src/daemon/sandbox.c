@@ -173,6 +173,8 @@ static void note_facts(struct sandbox *s, const json_t *event)
 
 	if (json_is_object(error) && !s->stop_asked)
 		vmlink_error(error, &s->last_error);
+	else if (s->state == SANDBOX_RUNNING)
+		s->last_error = (struct err){ 0 }; /* what did not work does so again */
 	if ((sessions == 0) != (s->sessions == 0))
 		note_used(s);
 	s->sessions = sessions;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "vm/client.h"
 
 #define KVM_HELLO_MS 15000
 #define ENTROPY_BYTES 64
@@ -88,10 +89,10 @@ static json_t *setup_request(const struct machine *m)
 					    json_pack("{s:i, s:s, s:b, s:s}", "index", (int)i, "path",
 						      s->workspaces[i].path, "readonly", s->workspaces[i].readonly,
 						      "type", s->workspaces[i].is_file ? "file" : "dir"));
-	o = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:o, s:O, s:b}", "hostname", s->hostname, "time_ns",
+	o = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:o, s:O, s:b, s:b, s:s*}", "hostname", s->hostname, "time_ns",
 		      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "entropy", hex, "machine_id", s->machine_id,
 		      "layers", layers, "disk", (int)QEMU_DISK_TARGET, "workspaces", workspaces, "env", s->env, "fs",
-		      s->nworkspaces > 0);
+		      s->nworkspaces > 0, "network", 1, "ca", netdoor_ca(m->net));
 	return o;
 }
 
@@ -130,6 +131,19 @@ static int attach_disk(struct machine *m, unsigned target)
 	return qmp_call(m->qmp, "device_add", device, on_disk, m);
 }
 
+/* Nothing runs in the guest before the network door decides by the sandbox's policy. */
+static void set_up(struct machine *m)
+{
+	if (m->state != MACHINE_STARTING || !m->greeted)
+		return;
+	m->phase = "network";
+	if (!netdoor_is_ready(m->net))
+		return;
+	m->phase = "root";
+	if (door_call(m->door, "/setup", setup_request(m), m->spec->boot_timeout_ms, on_setup, m) < 0)
+		fail(m, ERR_INTERNAL, "cannot set the guest up", "the control door does not take the request");
+}
+
 static void on_hello(void *user, const json_t *reply, const struct err *err)
 {
 	struct machine *m = user;
@@ -144,22 +158,29 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 			machine_failed(m, err);
 		return;
 	}
-	m->phase = "root";
+	m->greeted = true;
 	r = attach_disk(m, QEMU_DISK_TARGET);
 	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
 		r = attach_disk(m, QEMU_LAYER_TARGET(i));
-	if (r == 0)
-		r = door_call(m->door, "/setup", setup_request(m), m->spec->boot_timeout_ms, on_setup, m);
 	if (r < 0)
-		fail(m, ERR_INTERNAL, "cannot set the guest up", strerror(-r));
+		fail(m, ERR_INTERNAL, "cannot give the machine its disks", strerror(-r));
+	else
+		set_up(m);
 }
 
 /* --- processes --- */
 
 static void on_qmp_event(void *user, const char *name, const json_t *data)
 {
-	const char *reason = json_string_value(json_object_get(data, "reason"));
+	struct machine *m = user;
+	const char *reason = json_string_value(json_object_get(data, "reason")), *id = json_string_value(json_object_get(data, "id"));
 
+	if (str_eq(name, "VSERPORT_CHANGE")) {
+		/* As often as the guest likes: not for the log. */
+		if (id && str_eq(id, QEMU_NET_PORT))
+			netdoor_guest_port(m->net, json_is_true(json_object_get(data, "open")));
+		return;
+	}
 	log_info("event=qmp name=%.40s reason=%.40s", name, reason ? reason : "-");
 }
 
@@ -172,6 +193,29 @@ static void on_door_end(void *user, int error)
 	log_info("event=door_end error=%d", error);
 }
 
+static void on_net_ready(void *user)
+{
+	set_up(user);
+}
+
+static void on_net_failed(void *user, const struct err *err)
+{
+	machine_failed(user, err);
+}
+
+static void on_net_policy(void *user, uint64_t turn, int64_t generation, const struct err *err)
+{
+	client_policy(user, turn, generation, err);
+}
+
+static void on_net_changed(void *user)
+{
+	client_notify_all(user);
+}
+
+static const struct netdoor_ops net_ops = {
+	.ready = on_net_ready, .failed = on_net_failed, .policy = on_net_policy, .changed = on_net_changed,
+};
 static const struct qmp_ops qmp_ops = { .event = on_qmp_event, .end = on_qmp_end };
 static const struct door_ops door_ops = { .end = on_door_end };
 
@@ -193,6 +237,9 @@ static int start_helpers(struct machine *m, struct err *err)
 			return r;
 		m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
 	}
+	m->net = netdoor_new(m->loop, m->spec, TAKE_FD(m->qemu.net_path), &net_ops, m, err);
+	if (!m->net)
+		return err_code(err);
 	own_close_p(&m->qemu.fs_fd);
 	r = machine_watch_processes(m);
 	return r < 0 ? err_errno(err, -r, "cannot watch the machine's processes") : 0;
@@ -215,6 +262,14 @@ static void attempt(struct machine *m)
 
 void boot_begin(struct machine *m)
 {
+	struct err err;
+
+	/* Before anything is started: what cannot be published is known at once. */
+	m->ports = ports_new(m->loop, m->spec, &err);
+	if (!m->ports) {
+		machine_failed(m, &err);
+		return;
+	}
 	accel_decide(m->spec->accel, m->spec->cache_dir, &m->accel);
 	attempt(m);
 }
@@ -238,6 +293,14 @@ void boot_machine_ended(struct machine *m)
 		machine_discard(m);
 		accel_decide(SPEC_ACCEL_AUTO, m->spec->cache_dir, &m->accel);
 		m->accel.kvm = m->accel.fallback = false;
+		attempt(m);
+		return;
+	}
+	/* An emulated kernel's first second dies now and then under load; nothing of the sandbox is in the machine yet. */
+	if (!m->greeted && !m->tried_again && !m->accel.kvm && !no_namespaces(words)) {
+		log_warn("event=boot_again words=\"%s\"", words);
+		m->tried_again = true;
+		machine_discard(m);
 		attempt(m);
 		return;
 	}

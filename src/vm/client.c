@@ -23,7 +23,7 @@
 #define REQUEST_MAX_BYTES (RECORD_HEAD + RECORD_MAX)
 #define STOP_MAX_MS 600000
 
-enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_DONE };
+enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_DONE };
 
 struct client {
 	struct pump pump;
@@ -34,6 +34,7 @@ struct client {
 	struct outq out;            /* to the client; in EXEC only the guest's bytes */
 	struct door_stream *stream; /* EXEC; NULL once it has ended */
 	bool finishing;             /* close once `out` is empty */
+	uint64_t turn;              /* POLICY: which answer of the proxy it waits for */
 };
 
 static void drop(struct client *c)
@@ -170,6 +171,71 @@ static void begin_keep(struct client *c, const json_t *req)
 	reply_ok(c);
 }
 
+static bool has_network(struct client *c)
+{
+	if (c->m->net)
+		return true;
+	reply_error(c, ERR_CONFLICT, "the sandbox has no network door now: it is starting or stopping");
+	return false;
+}
+
+static void begin_policy(struct client *c)
+{
+	struct err err;
+
+	if (!has_network(c))
+		return;
+	if (netdoor_policy(c->m->net, &c->turn, &err) < 0)
+		reply_error(c, err.kind, err.msg);
+	else
+		c->role = ROLE_POLICY;
+}
+
+static void begin_pending(struct client *c)
+{
+	if (!has_network(c))
+		return;
+	send_json(c, RECORD_REPLY, json_pack("{s:b, s:o}", "ok", 1, "asks", netdoor_pending(c->m->net)));
+	finish(c);
+}
+
+static void begin_answer(struct client *c, const json_t *req)
+{
+	const json_t *ask = json_object_get(req, "ask"), *allow = json_object_get(req, "allow");
+	struct err err;
+
+	if (!has_network(c))
+		return;
+	if (!json_is_integer(ask) || !json_is_boolean(allow))
+		reply_error(c, ERR_INVALID, "answer needs \"ask\", a number, and \"allow\", true or false");
+	else if (netdoor_answer(c->m->net, json_integer_value(ask), json_is_true(allow), &err) < 0)
+		reply_error(c, err.kind, err.msg);
+	else
+		reply_ok(c);
+}
+
+static void begin_ports(struct client *c, const json_t *req)
+{
+	struct ports_change *change = calloc(1, sizeof(*change));
+	struct err err;
+	int r;
+
+	if (c->m->state != MACHINE_RUNNING) {
+		reply_error(c, ERR_CONFLICT, "the sandbox is starting or stopping: try again");
+	} else {
+		r = change ? ports_read_change(req, change, &err) : err_errno(&err, ENOMEM, "cannot publish a port");
+		if (r == 0)
+			r = ports_apply(c->m->ports, change, &err);
+		if (r < 0) {
+			reply_error(c, err.kind, err.msg);
+		} else {
+			send_json(c, RECORD_REPLY, json_pack("{s:b, s:o}", "ok", 1, "ports", ports_describe(c->m->ports)));
+			finish(c);
+		}
+	}
+	free(change);
+}
+
 static void request(struct client *c, const char *text, size_t n)
 {
 	json_error_t je;
@@ -194,8 +260,16 @@ static void request(struct client *c, const char *text, size_t n)
 		begin_stop(c, req);
 	} else if (str_eq(op, "keep")) {
 		begin_keep(c, req);
+	} else if (str_eq(op, "policy")) {
+		begin_policy(c);
+	} else if (str_eq(op, "pending")) {
+		begin_pending(c);
+	} else if (str_eq(op, "answer")) {
+		begin_answer(c, req);
+	} else if (str_eq(op, "ports")) {
+		begin_ports(c, req);
 	} else {
-		reply_error(c, ERR_INVALID, "unknown op: exec, watch, status, stop, keep and reach are known");
+		reply_error(c, ERR_INVALID, "unknown op: exec, watch, status, stop, keep, reach, policy, pending, answer and ports are known");
 	}
 	json_decref(req);
 }
@@ -328,11 +402,28 @@ void client_notify_all(struct machine *m)
 			send_json(c, RECORD_EVENT, machine_describe(m));
 }
 
+void client_policy(struct machine *m, uint64_t turn, int64_t generation, const struct err *err)
+{
+	for (struct client *c = m->clients; c; c = c->next) {
+		if (c->role != ROLE_POLICY || c->turn > turn)
+			continue;
+		c->role = ROLE_DONE;
+		if (err) {
+			reply_error(c, err->kind, err->msg);
+		} else {
+			send_json(c, RECORD_REPLY, json_pack("{s:b, s:I}", "ok", 1, "generation", (json_int_t)generation));
+			finish(c);
+		}
+	}
+}
+
 void client_finish_all(struct machine *m)
 {
 	for (struct client *c = m->clients; c; c = c->next) {
 		if (c->role == ROLE_STOP)
 			reply_ok(c);
+		else if (c->role == ROLE_POLICY)
+			reply_error(c, ERR_CONFLICT, "the sandbox has stopped");
 		else
 			finish(c);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client: who talks to this supervisor on its socket: the daemon (watch, status, stop, keep, reach) and each `sbx` with
+ * client: who talks to this supervisor on its socket: the daemon (watch, status, stop, keep, reach, policy, pending, answer, ports) and each `sbx` with
  * a session (exec). docs/api.md describes the records. The peer's uid must be ours (or root's).
  *
  * An exec's bytes are relayed untouched; memory per session is bounded in both directions: what the client has not
@@ -17,6 +17,8 @@
 int client_listen(struct machine *m);
 /* The machine's state changed: tells watchers. */
 void client_notify_all(struct machine *m);
+/* The proxy has answered the policies up to turn (netdoor.h): tells those who wait for it. */
+void client_policy(struct machine *m, uint64_t turn, int64_t generation, const struct err *err);
 /* The machine has ended: answers who waits for that and closes everyone once their bytes are out. */
 void client_finish_all(struct machine *m);
 /* Closes everyone now. */

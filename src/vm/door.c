@@ -50,6 +50,10 @@ struct call {
 
 static void on_response(void *user, struct h2_stream *h2s, int status)
 {
+	struct door_stream *s = h2_user(h2s);
+
+	if (s && !s->cancelled && s->ops->response)
+		s->ops->response(s->user, status);
 }
 
 static void on_data(void *user, struct h2_stream *h2s, const uint8_t *bytes, size_t n)
@@ -184,10 +188,17 @@ void door_free(struct door *d)
 
 struct door_stream *door_open(struct door *d, const char *path, const struct door_stream_ops *ops, void *user)
 {
+	return door_open_to(d, path, "", ops, user);
+}
+
+struct door_stream *door_open_to(struct door *d, const char *path, const char *authority, const struct door_stream_ops *ops,
+				 void *user)
+{
 	struct h2_head head = { .method = "POST" };
 	struct door_stream *s;
 
-	if (!d || !d->h2 || str_format(head.path, sizeof(head.path), "%s", path) < 0)
+	if (!d || !d->h2 || str_format(head.path, sizeof(head.path), "%s", path) < 0 ||
+	    str_format(head.authority, sizeof(head.authority), "%s", authority) < 0)
 		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -216,6 +227,12 @@ size_t door_write(struct door_stream *s, const void *bytes, size_t n)
 void door_consume(struct door_stream *s, size_t n)
 {
 	h2_consume(s->h2, n);
+	pump_kick(&s->door->pump);
+}
+
+void door_shutdown(struct door_stream *s)
+{
+	h2_shutdown(s->h2);
 	pump_kick(&s->door->pump);
 }
 

@@ -24,6 +24,7 @@ struct door_ops {
 
 struct door_stream_ops {
 	void (*data)(void *user, const uint8_t *bytes, size_t n); /* door_consume when they have gone on */
+	void (*response)(void *user, int status); /* may be NULL */
 	void (*eof)(void *user);
 	void (*writable)(void *user);
 	void (*closed)(void *user, uint32_t error); /* last call */
@@ -38,8 +39,13 @@ struct door *door_new(uv_loop_t *loop, int fd, const struct door_ops *ops, void 
 int door_call(struct door *d, const char *path, json_t *body, uint64_t timeout_ms, door_done done, void *user);
 /* POST path; bytes both ways. NULL where the door cannot take one more. */
 struct door_stream *door_open(struct door *d, const char *path, const struct door_stream_ops *ops, void *user);
+/* The same with an :authority, ":8080" for /port. */
+struct door_stream *door_open_to(struct door *d, const char *path, const char *authority, const struct door_stream_ops *ops,
+				 void *user);
 size_t door_write(struct door_stream *s, const void *bytes, size_t n);
 void door_consume(struct door_stream *s, size_t n);
+/* END_STREAM after what was written. */
+void door_shutdown(struct door_stream *s);
 /* Resets the stream; `closed` is not called any more. */
 void door_cancel(struct door_stream *s);
 /* Closes every stream (`closed` with CANCEL), drops calls without their callback, and frees, later, from the loop. */

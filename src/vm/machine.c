@@ -32,12 +32,19 @@ static const char *const state_names[] = {
 
 json_t *machine_describe(const struct machine *m)
 {
-	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:{s:i, s:i, s:i}}", "state", state_names[m->state], "sessions",
+	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:{s:i, s:i, s:i, s:i}}", "state", state_names[m->state], "sessions",
 			      (int)m->sessions, "accel", m->accel.kvm ? "kvm" : "tcg", "accel_reason", m->accel.reason,
-			      "keep", m->keep, "pids", "vm", getpid(), "qemu", (int)m->qemu.pid, "fs", (int)m->fs.pid);
+			      "keep", m->keep, "asks", (int)netdoor_asks(m->net), "pids", "vm", getpid(), "qemu",
+			      (int)m->qemu.pid, "fs", (int)m->fs.pid, "proxy", (int)netdoor_pid(m->net));
+	const char *problem = netdoor_problem(m->net);
+	json_t *ports = ports_describe(m->ports);
 
-	if (!o)
+	if (!o || !ports) {
+		json_decref(o);
+		json_decref(ports);
 		return NULL;
+	}
+	(void)json_object_set_new(o, "ports", ports);
 	if (m->state == MACHINE_STARTING && m->phase)
 		(void)json_object_set_new(o, "phase", json_string(m->phase));
 	if (m->release[0])
@@ -48,6 +55,8 @@ json_t *machine_describe(const struct machine *m)
 		(void)json_object_set_new(o, "error",
 					  json_pack("{s:s, s:s}", "kind", err_kind_name(m->error.kind), "message",
 						    m->error.msg));
+	else if (problem && m->state == MACHINE_RUNNING)
+		(void)json_object_set_new(o, "error", json_pack("{s:s, s:s}", "kind", err_kind_name(ERR_UNAVAILABLE), "message", problem));
 	return o;
 }
 
@@ -100,6 +109,7 @@ void machine_discard(struct machine *m)
 		(void)spawn_wait(m->qemu.pidfd, 5000, NULL);
 	if (m->fs.pidfd >= 0)
 		(void)spawn_wait(m->fs.pidfd, 5000, NULL);
+	netdoor_free(TAKE_PTR(m->net));
 	qmp_free(TAKE_PTR(m->qmp));
 	door_free(TAKE_PTR(m->door));
 	console_free(TAKE_PTR(m->console));
@@ -108,6 +118,7 @@ void machine_discard(struct machine *m)
 	qemu_done(&m->qemu);
 	fsdoor_done(&m->fs);
 	m->qemu.pid = m->fs.pid = 0;
+	m->greeted = false;
 }
 
 /* STOPPED or FAILED: nothing of the machine is left; clients get their last words. */
@@ -117,6 +128,7 @@ static void finish(struct machine *m, enum machine_state state)
 		return;
 	(void)uv_timer_stop(&m->boot_timer);
 	(void)uv_timer_stop(&m->grace_timer);
+	ports_free(TAKE_PTR(m->ports));
 	machine_discard(m);
 	set_state(m, state);
 	client_finish_all(m);
@@ -212,6 +224,7 @@ void machine_started(struct machine *m)
 	if (gmtime_r(&now, &tm))
 		(void)strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	m->phase = NULL;
+	ports_open(m->ports, m->door);
 	set_state(m, MACHINE_RUNNING);
 	machine_sessions(m, 0);
 }

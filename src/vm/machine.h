@@ -24,6 +24,8 @@
 #include "vm/console.h"
 #include "vm/door.h"
 #include "vm/fsdoor.h"
+#include "vm/netdoor.h"
+#include "vm/ports.h"
 #include "vm/qemu.h"
 #include "vm/qmp.h"
 #include "vm/spec.h"
@@ -40,6 +42,8 @@ struct machine {
 	struct err error;   /* FAILED: why; RUNNING: what does not work any more (kind NONE: all well) */
 	char release[128];  /* the guest's kernel, escaped */
 	char started_at[32]; /* RFC 3339 */
+	bool greeted;       /* the guest has answered for the first time */
+	bool tried_again;   /* the machine ended before that, and was started once more */
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
 	size_t sessions;
@@ -49,6 +53,8 @@ struct machine {
 	struct fsdoor fs;
 	struct qmp *qmp;                              /* owned; NULL when over */
 	struct door *door;                            /* owned; NULL when over */
+	struct netdoor *net;                          /* owned; NULL when over */
+	struct ports *ports;                          /* owned; from before the start to the stop */
 	struct console *console, *qemu_err, *fs_err;  /* owned */
 	uv_poll_t *qemu_exit, *fs_exit;               /* owned, watch the pidfds */
 	uv_timer_t boot_timer, grace_timer, stop_timer;

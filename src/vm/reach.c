@@ -117,5 +117,6 @@ json_t *reach_describe(const struct machine *m)
 
 	add(list, "qemu", m->qemu.pid);
 	add(list, "sbx-fs", m->fs.pid);
+	add(list, "sbx-proxy", netdoor_pid(m->net));
 	return json_pack("{s:o}", "processes", list);
 }

@@ -84,6 +84,26 @@ static int network(const json_t *o, struct spec *s, struct err *err)
 	return 0;
 }
 
+/* [{"map": {as portmap_read}, "prefer": port}]; may be absent. */
+static int ports(const json_t *o, struct spec *s, struct err *err)
+{
+	const json_t *list = json_object_get(o, "ports"), *one;
+	size_t i;
+
+	if (list && (!json_is_array(list) || json_array_size(list) > PORTMAP_MAX))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"ports\" must list at most %d ports", PORTMAP_MAX);
+	json_array_foreach(list, i, one) {
+		json_int_t prefer = json_integer_value(json_object_get(one, "prefer"));
+		int r = portmap_read(json_object_get(one, "map"), "machine spec: ports", &s->ports[i], err);
+
+		if (r < 0)
+			return r;
+		s->prefer[i] = prefer > 0 && prefer <= UINT16_MAX ? (uint16_t)prefer : 0;
+	}
+	s->nports = json_array_size(list);
+	return 0;
+}
+
 static int accel(const json_t *o, struct spec *s, struct err *err)
 {
 	static const char *const names[] = { [SPEC_ACCEL_AUTO] = "auto", [SPEC_ACCEL_KVM] = "kvm", [SPEC_ACCEL_TCG] = "tcg" };
@@ -141,6 +161,8 @@ static int fill(struct spec *s, struct err *err)
 		r = accel(o, s, err);
 	if (r == 0)
 		r = network(o, s, err);
+	if (r == 0)
+		r = ports(o, s, err);
 	if (r < 0)
 		return r;
 	s->cpus = (unsigned)cpus;

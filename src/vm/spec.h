@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "wire/portmap.h"
 
 #define SPEC_MAX_INITRDS 4
 #define SPEC_MAX_LAYERS 32
@@ -42,6 +43,9 @@ struct spec {
 	json_t *env; /* object of strings */
 	json_t *upstream;     /* the host's own proxy, as sbx-proxy is told; NULL: none */
 	const char *extra_ca; /* certificates that upstream servers may have besides the host's; NULL: none */
+	struct portmap ports[PORTMAP_MAX]; /* to publish */
+	uint16_t prefer[PORTMAP_MAX];      /* of those that the host chooses: the choice of last time; 0: none */
+	size_t nports;
 	uint64_t grace_ms, boot_timeout_ms;
 	bool keep;
 };

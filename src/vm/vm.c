@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -16,6 +17,8 @@
 #include "base/str.h"
 #include "vm/machine.h"
 #include "vm/spec.h"
+
+#define FILES_MAX 8192
 
 enum { SPEC_FD = 3, LISTEN_FD = 4 };
 
@@ -35,6 +38,17 @@ static int read_spec(struct spec *ret, struct err *err)
 	return r;
 }
 
+/* Sessions, published connections and the proxy's own (which inherits it) may be more than the usual 1,024. */
+static void more_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < FILES_MAX) {
+		l.rlim_cur = l.rlim_max < FILES_MAX ? l.rlim_max : FILES_MAX;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int vm_main(int argc, char **argv)
 {
 	struct spec spec;
@@ -45,6 +59,7 @@ int vm_main(int argc, char **argv)
 	log_setup("sbx-vm", argc > 2 && str_eq(argv[1], "--id") ? argv[2] : NULL, LOG_LEVEL_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	more_files();
 	if (read_spec(&spec, &err) < 0) {
 		log_error("%s", err.msg);
 		return 125;

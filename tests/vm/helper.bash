@@ -34,6 +34,7 @@ world_drop() {
 	[ -n "${WORLD-}" ] && [ -d "$WORLD" ] || return 0
 	timeout 120 sbx rm --all --force >&2 || true
 	timeout 60 sbx daemon stop >&2 || true
+	keeper_end
 	if ! wait_for 20 world_is_quiet; then
 		left=$(world_pids)
 		for pid in $left; do
@@ -46,16 +47,25 @@ world_drop() {
 	[ -z "${left-}" ]
 }
 
-# world_pids: the processes of this world: our programs and QEMU with its state or runtime directory in their
+# keeper_end: ends this world's keeper, which outlives the daemon.
+keeper_end() {
+	local pid
+	for pid in $(world_pids sbx-keeper); do
+		kill -TERM "$pid" || true
+	done
+}
+
+# world_pids [PROGRAM]: the processes of this world: our programs and QEMU with its state or runtime directory in their
 # environment (which every child inherits) or descriptors.
 world_pids() {
 	local p exe
 	for p in /proc/[0-9]*; do
 		exe=$(readlink "$p/exe" 2>/dev/null) || continue
 		case ${exe##*/} in
-		sandboxd | sbx-vm | sbx-fs | sbx-image | qemu-system-* | bwrap) ;;
+		sandboxd | sbx-vm | sbx-fs | sbx-proxy | sbx-keeper | sbx-image | qemu-system-* | bwrap) ;;
 		*) continue ;;
 		esac
+		[ "${1-${exe##*/}}" = "${exe##*/}" ] || continue
 		if grep -qaF -- "$WORLD/" "$p/environ" 2>/dev/null || grep -qaF -- "$WORLD/" "$p/cmdline" 2>/dev/null ||
 			find "$p/fd" -lname "$WORLD/*" 2>/dev/null | grep -q .; then
 			echo "${p#/proc/}"
@@ -100,7 +110,7 @@ is_state() {
 	[ "$(state_of "$1")" = "$2" ]
 }
 
-# vm_pid NAME vm|qemu|fs: the process id of one of a running sandbox's processes.
+# vm_pid NAME vm|qemu|fs|proxy: the process id of one of a running sandbox's processes.
 vm_pid() {
 	sbx inspect --json "$1" | jq -er --arg what "$2" '.pids[$what]'
 }

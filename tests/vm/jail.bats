@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What QEMU and sbx-fs can reach, asked from inside: the running processes are made to do the system calls.
+# What QEMU, sbx-fs and sbx-proxy can reach, asked from inside: the running processes are made to do the system calls.
 
 load helper
 
@@ -12,6 +12,7 @@ setup_file() {
 	sbx run -d --name jail -m 1g shell </dev/null
 	vm_pid jail qemu >"$WORLD/qemu.pid"
 	vm_pid jail fs >"$WORLD/fs.pid"
+	vm_pid jail proxy >"$WORLD/proxy.pid"
 }
 
 teardown_file() {
@@ -52,7 +53,26 @@ stopped() {
 	refused "$pid" creat /new
 }
 
-@test "neither has a network" {
+@test "sbx-proxy sees no file of the host" {
+	pid=$(cat "$WORLD/proxy.pid")
+	for path in /etc/passwd /etc/shadow /etc/resolv.conf /root /home /proc/self/status /sys "$WORLD/secret" "$(cat "$WORLD/path")/README.md" \
+		"$XDG_STATE_HOME/sbx/sbx.db" "$XDG_STATE_HOME/sbx/keeper" "$XDG_RUNTIME_DIR/sbx/keeper.sock" /bin/sh /usr/bin/env; do
+		refused "$pid" openat "$path"
+	done
+	[ ! -e "/proc/$pid/root/etc" ]
+	[ ! -e "/proc/$pid/root/proc/1" ]
+}
+
+@test "sbx-proxy has the host's network, but none of its Unix sockets, abstract ones neither" {
+	pid=$(cat "$WORLD/proxy.pid")
+	[ "$(readlink "/proc/$pid/ns/net")" = "$(readlink /proc/self/ns/net)" ]
+	run -0 inject "$pid" socket inet
+	[[ $output =~ ^[0-9]+$ ]]
+	refused "$pid" socket unix
+	refused "$pid" socket packet
+}
+
+@test "neither qemu nor sbx-fs has a network" {
 	for who in qemu fs; do
 		pid=$(cat "$WORLD/$who.pid")
 		# Its own namespace, with nothing but a loopback that is down.
@@ -64,17 +84,21 @@ stopped() {
 	refused "$(cat "$WORLD/qemu.pid")" connect-unix "$XDG_RUNTIME_DIR/sbx/sandboxd.sock"
 }
 
-@test "both live in namespaces of their own, without capabilities, with a filter" {
-	for who in qemu fs; do
+@test "all live in namespaces of their own, without capabilities, with a filter" {
+	for who in qemu fs proxy; do
 		pid=$(cat "$WORLD/$who.pid")
-		for ns in mnt pid net ipc uts; do
+		for ns in mnt pid ipc uts; do
 			[ "$(readlink "/proc/$pid/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ]
 		done
 		grep -q '^Seccomp:.2$' "/proc/$pid/status"
 		grep -q '^NoNewPrivs:.1$' "/proc/$pid/status"
 	done
-	[ "$(readlink "/proc/$(cat "$WORLD/qemu.pid")/ns/user")" != "$(readlink /proc/self/ns/user)" ]
-	grep -q '^CapEff:.0000000000000000$' "/proc/$(cat "$WORLD/qemu.pid")/status"
+	for who in qemu proxy; do
+		pid=$(cat "$WORLD/$who.pid")
+		[ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]
+		grep -q '^CapEff:.0000000000000000$' "/proc/$pid/status"
+		grep -q '^CapBnd:.0000000000000000$' "/proc/$pid/status"
+	done
 }
 
 @test "diagnose says what each process can reach" {
@@ -82,12 +106,13 @@ stopped() {
 	[[ $output == *jail* ]]
 	[[ $output == *qemu* ]]
 	[[ $output == *sbx-fs* ]]
+	[[ $output == *sbx-proxy* ]]
 	run -0 --separate-stderr sbx diagnose --json
 	jq -e '.summary.fail == 0' <<<"$output"
 }
 
 # Last, because the filter may kill the process that tries: each round has new ones.
-@test "neither can start a program or a process, and sbx-fs cannot even make a socket" {
+@test "none can start a program or a process, and sbx-fs cannot even make a socket" {
 	for call in 'execve /bin/sh' fork 'socket inet' "connect-unix $XDG_RUNTIME_DIR/sbx/sandboxd.sock"; do
 		sbx stop jail
 		sbx run -d --name jail shell </dev/null
@@ -95,6 +120,8 @@ stopped() {
 		stopped "$(vm_pid jail fs)" $call
 		case $call in
 		execve* | fork) # shellcheck disable=SC2086
+			stopped "$(vm_pid jail proxy)" $call
+			# shellcheck disable=SC2086
 			stopped "$(vm_pid jail qemu)" $call ;;
 		esac
 	done

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * netdoor: see netdoor.h. Every start of a proxy is the same: a new connection to the door and to the keeper, then config,
+ * trust, resolver, log and policy in one go. The proxy reads bytes of a hostile guest; what it says is counted, bounded
+ * and checked here.
+ */
+#include "vm/netdoor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
+#include "vm/keeperlink.h"
+#include "vm/netctl.h"
+#include "vm/netfiles.h"
+#include "vm/netproc.h"
+#include "vm/netsock.h"
+#include "vm/resolvconf.h"
+
+#define ANSWER_MS 15000 /* for "ready", and for the answer to a policy */
+#define REST_MS 1000    /* between two starts at least */
+#define REST_MAX_MS 30000
+#define STEADY_MS 10000 /* who lived that long is started again without further delay */
+#define PORT_MS 2000    /* how long the guest may take to open its port anew */
+#define RESOLVER_MS 5000 /* between two looks at resolv.conf */
+#define KEEPER_MS 2000
+#define ASKS_MAX 64
+/* What netdoor_pending tells must fit into one record. */
+#define PENDING_MAX_BYTES (60 * 1024)
+#define TURNS_MAX 32 /* policies that wait for an answer */
+#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_MAX_BYTES 65536
+
+/* What may be wrong at the same time, the worst first. */
+enum problem { PROBLEM_PROXY, PROBLEM_POLICY, PROBLEM_FILES, PROBLEM_KEEPER, PROBLEMS };
+
+enum netdoor_state { NETDOOR_STARTING, NETDOOR_READY, NETDOOR_RESTING };
+
+struct netdoor {
+	uv_loop_t *loop;               /* borrowed */
+	const struct spec *spec;       /* borrowed */
+	const struct netdoor_ops *ops; /* borrowed */
+	void *user;
+	enum netdoor_state state;
+	bool was_ready; /* ops.ready was called */
+	bool freed;
+	unsigned handles;     /* not yet closed */
+	int dir, path_fd;     /* owned */
+	struct netproc proc;  /* none while RESTING */
+	struct netctl *ctl;   /* owned */
+	char *ca;             /* owned; NULL: no keeper */
+	char problems[PROBLEMS][400]; /* "" where all is well */
+	uv_timer_t rest, answer, resolver, keeper;
+	uint64_t started_ms, ended_ms, rest_ms;
+	bool port_opened; /* by the guest, since the last proxy ended */
+	bool hello;       /* this proxy said "ready" */
+	uint64_t sent, answered; /* policies; the proxy answers in order */
+	bool took, fell_back;    /* this proxy has taken one; was given its predecessor's */
+	int tried, good;         /* the policy sent last, the one taken last; owned */
+	struct stat resolv;      /* of resolv.conf when it was read */
+	json_t *asks;            /* owned; array of what the proxy said */
+};
+
+static void begin(struct netdoor *n);
+static void on_answer_late(uv_timer_t *t);
+static void on_keeper_time(uv_timer_t *t);
+static void on_rest_over(uv_timer_t *t);
+
+/* --- telling the proxy --- */
+
+static void kill_proxy(struct netdoor *n, const char *why)
+{
+	log_warn("event=proxy_killed why=\"%s\"", why);
+	netproc_kill(&n->proc);
+}
+
+/* The message is stolen. A proxy that does not take it is of no use any more; its end leads to the next one. */
+static void tell(struct netdoor *n, json_t *message, int fd)
+{
+	int r = n->ctl ? netctl_send(n->ctl, message, fd) : -EPIPE;
+
+	if (!n->ctl)
+		json_decref(message);
+	if (r < 0 && r != -EPIPE)
+		kill_proxy(n, strerror(-r));
+}
+
+static void set_problem(struct netdoor *n, enum problem which, const char *text)
+{
+	char now[sizeof(n->problems[0])];
+
+	(void)str_format(now, sizeof(now), "%s", text);
+	if (str_eq(now, n->problems[which]))
+		return;
+	memcpy(n->problems[which], now, sizeof(now));
+	if (text[0])
+		log_warn("event=network_problem %s", text);
+	n->ops->changed(n->user);
+}
+
+static void tell_resolver(struct netdoor *n)
+{
+	auto_free char *text = NULL;
+	struct stat st = { 0 };
+
+	(void)stat(RESOLV_CONF, &st);
+	if (io_read_file(AT_FDCWD, RESOLV_CONF, RESOLV_MAX_BYTES, &text, NULL) < 0)
+		text = strdup("");
+	n->resolv = st;
+	if (text)
+		tell(n, json_pack("{s:s, s:o}", "op", "resolver", "servers", resolvconf_servers(text)), -1);
+}
+
+static void on_resolver(uv_timer_t *t)
+{
+	struct netdoor *n = t->data;
+	struct stat st = { 0 };
+
+	(void)stat(RESOLV_CONF, &st);
+	if (st.st_ino != n->resolv.st_ino || st.st_size != n->resolv.st_size || st.st_mtim.tv_sec != n->resolv.st_mtim.tv_sec ||
+	    st.st_mtim.tv_nsec != n->resolv.st_mtim.tv_nsec)
+		tell_resolver(n);
+}
+
+static void tell_log(struct netdoor *n)
+{
+	struct err err = { 0 };
+	auto_fd int fd = netfiles_log(n->dir, &err);
+
+	if (fd < 0)
+		set_problem(n, PROBLEM_FILES, err.msg); /* without a log the proxy forwards nothing */
+	else
+		tell(n, json_pack("{s:s}", "op", "log"), fd);
+}
+
+static void tell_trust(struct netdoor *n)
+{
+	struct err err;
+	auto_fd int fd = netfiles_trust(n->spec->extra_ca, &err);
+
+	if (fd < 0)
+		set_problem(n, PROBLEM_FILES, err.msg);
+	else
+		tell(n, json_pack("{s:s}", "op", "trust"), fd);
+}
+
+/* fd is taken over. */
+static void send_policy(struct netdoor *n, int fd)
+{
+	own_close_p(&n->tried);
+	n->tried = fd;
+	n->sent++;
+	(void)uv_timer_start(&n->answer, on_answer_late, ANSWER_MS, 0);
+	tell(n, json_pack("{s:s}", "op", "policy"), fd);
+}
+
+static void tell_policy(struct netdoor *n)
+{
+	struct err err;
+	int fd = netfiles_policy(n->dir, &err);
+
+	if (fd >= 0)
+		send_policy(n, fd);
+	else
+		log_warn("event=no_policy everything is denied: %s", err.msg);
+}
+
+static void tell_everything(struct netdoor *n)
+{
+	json_t *upstream = n->spec->upstream ? json_incref(n->spec->upstream) : json_null();
+
+	tell(n, json_pack("{s:s, s:s, s:s, s:o}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream), -1);
+	tell_trust(n);
+	tell_resolver(n);
+	tell_log(n);
+	tell_policy(n);
+}
+
+/* --- the keeper --- */
+
+/* The proxy must get something as descriptor 5: without a keeper the end of a connection that is over. */
+static int dead_end(void)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	(void)close(pair[1]);
+	return pair[0];
+}
+
+static int attach_keeper(struct netdoor *n)
+{
+	struct err err;
+	char *ca = NULL;
+	int fd = keeperlink_attach(n->spec->id, &ca, &err);
+
+	if (fd < 0) {
+		char text[sizeof(n->problems[0])];
+
+		(void)str_format(text, sizeof(text), "connections that must be looked into fail, because sbx-keeper cannot be reached (%.250s)", err.msg);
+		set_problem(n, PROBLEM_KEEPER, text);
+		(void)uv_timer_start(&n->keeper, on_keeper_time, KEEPER_MS, 0);
+		return fd;
+	}
+	if (!n->ca)
+		n->ca = ca;
+	else
+		free(ca);
+	set_problem(n, PROBLEM_KEEPER, "");
+	return fd;
+}
+
+static void on_keeper_time(uv_timer_t *t)
+{
+	struct netdoor *n = t->data;
+	auto_fd int fd = n->ctl ? attach_keeper(n) : -1;
+
+	if (fd >= 0)
+		tell(n, json_pack("{s:s}", "op", "keeper"), fd);
+}
+
+/* --- what the proxy says --- */
+
+static void clear_asks(struct netdoor *n)
+{
+	if (json_array_size(n->asks) == 0)
+		return;
+	(void)json_array_clear(n->asks);
+	n->ops->changed(n->user);
+}
+
+static size_t find_ask(const struct netdoor *n, json_int_t ask)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(n->asks) && json_integer_value(json_object_get(json_array_get(n->asks, i), "ask")) != ask)
+		i++;
+	return i;
+}
+
+/* Only what docs/network.md names is kept. */
+static void on_ask(struct netdoor *n, const json_t *message)
+{
+	static const char *const texts[] = { "dest", "method", "path", "rule" };
+	const json_t *number = json_object_get(message, "ask");
+	json_t *kept;
+
+	if (!json_is_integer(number))
+		return;
+	if (json_array_size(n->asks) >= ASKS_MAX || find_ask(n, json_integer_value(number)) < json_array_size(n->asks)) {
+		tell(n, json_pack("{s:s, s:I, s:b}", "op", "answer", "ask", json_integer_value(number), "allow", 0), -1);
+		return;
+	}
+	kept = json_pack("{s:I, s:I}", "ask", json_integer_value(number), "seconds",
+			 json_integer_value(json_object_get(message, "seconds")));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		const char *text = json_string_value(json_object_get(message, texts[i]));
+
+		if (text)
+			(void)json_object_set_new(kept, texts[i], json_string(text));
+	}
+	(void)json_array_append_new(n->asks, kept);
+	n->ops->changed(n->user);
+}
+
+static void on_ask_over(struct netdoor *n, const json_t *message)
+{
+	size_t i = find_ask(n, json_integer_value(json_object_get(message, "ask")));
+
+	if (i >= json_array_size(n->asks))
+		return;
+	(void)json_array_remove(n->asks, i);
+	n->ops->changed(n->user);
+}
+
+static void on_log_full(struct netdoor *n)
+{
+	int r = netfiles_rotate(n->dir);
+
+	if (r == 0)
+		tell_log(n);
+	else
+		log_warn("event=log_not_rotated error=\"%s\"", strerror(-r));
+}
+
+static void check_ready(struct netdoor *n)
+{
+	if (!n->hello || n->answered < n->sent)
+		return;
+	(void)uv_timer_stop(&n->answer);
+	if (n->state != NETDOOR_STARTING)
+		return;
+	n->state = NETDOOR_READY;
+	log_info("event=proxy_ready pid=%d after_ms=%llu", (int)n->proc.pid, (unsigned long long)(io_now_ms() - n->started_ms));
+	set_problem(n, PROBLEM_PROXY, "");
+	if (n->was_ready) {
+		n->ops->changed(n->user);
+		return;
+	}
+	n->was_ready = true;
+	n->ops->ready(n->user);
+}
+
+static void on_policy(struct netdoor *n, const json_t *message, bool taken)
+{
+	struct err err = { 0 };
+
+	if (n->answered >= n->sent) {
+		kill_proxy(n, "it answered a policy that it was not given");
+		return;
+	}
+	n->answered++;
+	if (taken) {
+		n->took = true;
+		set_problem(n, PROBLEM_POLICY, "");
+		if (n->answered == n->sent) {
+			own_close_p(&n->good);
+			n->good = TAKE_FD(n->tried);
+		}
+		log_info("event=policy generation=%lld", (long long)json_integer_value(json_object_get(message, "generation")));
+	} else {
+		const char *said = json_string_value(json_object_get(message, "message"));
+		char text[300];
+
+		str_escape(text, sizeof(text), said ? said : "?", said ? strlen(said) : 1);
+		(void)err_set(&err, ERR_INVALID, EINVAL, "the network policy is not valid: %s", text);
+		log_error("event=policy_refused %s", err.msg);
+	}
+	n->ops->policy(n->user, n->answered, json_integer_value(json_object_get(message, "generation")), taken ? NULL : &err);
+	if (!taken && !n->took && !n->fell_back && n->good >= 0 && n->answered == n->sent) {
+		int fd = netfiles_again(n->good);
+
+		/* A new proxy goes on with what its predecessor had. */
+		n->fell_back = true;
+		if (fd >= 0)
+			send_policy(n, fd);
+	} else if (!taken && !n->took) {
+		char text[sizeof(n->problems[0])];
+
+		(void)str_format(text, sizeof(text), "everything is denied: %.300s", err.msg);
+		set_problem(n, PROBLEM_POLICY, text);
+	}
+}
+
+static void on_message(void *user, const json_t *message)
+{
+	struct netdoor *n = user;
+	const char *event = json_string_value(json_object_get(message, "event"));
+
+	if (!event)
+		return;
+	if (str_eq(event, "ready"))
+		n->hello = true;
+	else if (str_eq(event, "policy") || str_eq(event, "policy_error"))
+		on_policy(n, message, str_eq(event, "policy"));
+	else if (str_eq(event, "ask"))
+		on_ask(n, message);
+	else if (str_eq(event, "ask_over"))
+		on_ask_over(n, message);
+	else if (str_eq(event, "log_full"))
+		on_log_full(n);
+	else if (str_eq(event, "keeper_lost") && !uv_is_active((uv_handle_t *)&n->keeper))
+		(void)uv_timer_start(&n->keeper, on_keeper_time, KEEPER_MS, 0);
+	check_ready(n);
+}
+
+static void on_ctl_end(void *user, int error)
+{
+	struct netdoor *n = user;
+
+	if (error)
+		log_warn("event=proxy_control error=\"%s\"", strerror(-error));
+	netctl_free(TAKE_PTR(n->ctl));
+	netproc_kill(&n->proc);
+}
+
+static const struct netctl_ops ctl_ops = { .message = on_message, .end = on_ctl_end };
+
+/* --- its life --- */
+
+/* Nothing of the process is left afterwards; its last words are in words. */
+static void bury(struct netdoor *n, char *words, size_t size)
+{
+	netctl_free(TAKE_PTR(n->ctl));
+	netproc_bury(&n->proc, words, size);
+	n->hello = n->took = n->fell_back = false;
+	n->answered = n->sent;
+	(void)uv_timer_stop(&n->answer);
+	(void)uv_timer_stop(&n->resolver);
+	(void)uv_timer_stop(&n->keeper);
+}
+
+/* A second after the last start, or later; and not before the guest knows of the old one's end. */
+static void rest(struct netdoor *n)
+{
+	uint64_t now = io_now_ms(), at = n->started_ms + n->rest_ms;
+
+	if (!n->port_opened && at < n->ended_ms + PORT_MS)
+		at = n->ended_ms + PORT_MS;
+	(void)uv_timer_start(&n->rest, on_rest_over, at > now ? at - now : 0, 0);
+}
+
+static void fail_start(struct netdoor *n, const char *words)
+{
+	struct err err;
+
+	(void)err_set(&err, ERR_INTERNAL, 0, "the network door's process ended while it started (%.200s): see %.200s/vm.log", words,
+		      n->spec->state_dir);
+	n->state = NETDOOR_RESTING;
+	n->ops->failed(n->user, &err);
+}
+
+/* The proxy is no more, or could not be started. */
+static void ended(struct netdoor *n, const char *words)
+{
+	uint64_t now = io_now_ms();
+	char text[sizeof(n->problems[0])];
+
+	if (!n->was_ready) {
+		fail_start(n, words);
+		return;
+	}
+	n->ended_ms = now;
+	n->rest_ms = now - n->started_ms >= STEADY_MS ? REST_MS : n->rest_ms * 2 > REST_MAX_MS ? REST_MAX_MS : n->rest_ms * 2;
+	n->state = NETDOOR_RESTING;
+	n->port_opened = false;
+	clear_asks(n);
+	(void)str_format(text, sizeof(text), "nothing leaves the sandbox: the network door's process ended (%s) and is started again",
+			 words);
+	set_problem(n, PROBLEM_PROXY, text);
+	rest(n);
+}
+
+static void on_exit_seen(uv_poll_t *h, int status, int events)
+{
+	struct netdoor *n = h->data;
+	char words[300];
+
+	bury(n, words, sizeof(words));
+	ended(n, words);
+}
+
+static void on_rest_over(uv_timer_t *t)
+{
+	begin(t->data);
+}
+
+static void on_answer_late(uv_timer_t *t)
+{
+	kill_proxy(t->data, "it did not answer in time");
+}
+
+static int try_begin(struct netdoor *n, struct err *err)
+{
+	auto_fd int door = netsock_connect(n->path_fd), mine = -1, theirs = -1, keeper = -1;
+	int pair[2], r;
+
+	if (door < 0)
+		return err_errno(err, -door, "cannot connect to the network door");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "cannot make a socket pair");
+	mine = pair[0];
+	theirs = pair[1];
+	keeper = attach_keeper(n);
+	if (keeper < 0)
+		keeper = dead_end();
+	if (keeper < 0)
+		return err_errno(err, -keeper, "cannot make a socket pair");
+	r = netproc_start(&n->proc, n->spec->id, (const int[]){ door, theirs, keeper }, on_exit_seen, n, err);
+	if (r < 0)
+		return r;
+	n->ctl = netctl_new(n->loop, TAKE_FD(mine), &ctl_ops, n);
+	return n->ctl ? 0 : err_errno(err, ENOMEM, "cannot speak to sbx-proxy");
+}
+
+static void begin(struct netdoor *n)
+{
+	struct err err;
+	char words[300];
+
+	n->started_ms = io_now_ms();
+	n->state = NETDOOR_STARTING;
+	if (try_begin(n, &err) < 0) {
+		bury(n, words, sizeof(words));
+		ended(n, err.msg);
+		return;
+	}
+	(void)uv_timer_start(&n->answer, on_answer_late, ANSWER_MS, 0);
+	(void)uv_timer_start(&n->resolver, on_resolver, RESOLVER_MS, RESOLVER_MS);
+	tell_everything(n);
+}
+
+static void init_timer(struct netdoor *n, uv_timer_t *t)
+{
+	(void)uv_timer_init(n->loop, t);
+	t->data = n;
+	n->handles++;
+}
+
+struct netdoor *netdoor_new(uv_loop_t *loop, const struct spec *spec, int path_fd, const struct netdoor_ops *ops, void *user,
+			    struct err *err)
+{
+	struct netdoor *n = calloc(1, sizeof(*n));
+
+	if (!n || !(n->asks = json_array())) {
+		free(n);
+		(void)close(path_fd);
+		(void)err_errno(err, ENOMEM, "the network door");
+		return NULL;
+	}
+	n->loop = loop;
+	n->spec = spec;
+	n->ops = ops;
+	n->user = user;
+	n->path_fd = path_fd;
+	n->tried = n->good = -1;
+	netproc_init(&n->proc, loop);
+	n->rest_ms = REST_MS;
+	n->dir = open(spec->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	init_timer(n, &n->rest);
+	init_timer(n, &n->answer);
+	init_timer(n, &n->resolver);
+	init_timer(n, &n->keeper);
+	if (n->dir < 0) {
+		(void)err_errno(err, errno, "cannot open %s", spec->state_dir);
+		netdoor_free(n);
+		return NULL;
+	}
+	/* From the loop, so that every callback comes from there. */
+	(void)uv_timer_start(&n->rest, on_rest_over, 0, 0);
+	return n;
+}
+
+static void handle_closed(uv_handle_t *h)
+{
+	struct netdoor *n = h->data;
+
+	if (--n->handles == 0)
+		free(n);
+}
+
+void netdoor_free(struct netdoor *n)
+{
+	char words[300];
+
+	if (!n || n->freed)
+		return;
+	n->freed = true;
+	bury(n, words, sizeof(words));
+	own_close_p(&n->dir);
+	own_close_p(&n->path_fd);
+	own_close_p(&n->tried);
+	own_close_p(&n->good);
+	json_decref(n->asks);
+	free(n->ca);
+	uv_close((uv_handle_t *)&n->rest, handle_closed);
+	uv_close((uv_handle_t *)&n->answer, handle_closed);
+	uv_close((uv_handle_t *)&n->resolver, handle_closed);
+	uv_close((uv_handle_t *)&n->keeper, handle_closed);
+}
+
+/* --- questions --- */
+
+bool netdoor_is_ready(const struct netdoor *n)
+{
+	return n && n->was_ready;
+}
+
+pid_t netdoor_pid(const struct netdoor *n)
+{
+	return n && n->proc.pid > 0 ? n->proc.pid : 0;
+}
+
+const char *netdoor_ca(const struct netdoor *n)
+{
+	return n ? n->ca : NULL;
+}
+
+const char *netdoor_problem(const struct netdoor *n)
+{
+	for (size_t i = 0; n && i < PROBLEMS; i++)
+		if (n->problems[i][0])
+			return n->problems[i];
+	return NULL;
+}
+
+void netdoor_guest_port(struct netdoor *n, bool open)
+{
+	if (!n || n->freed || !open || n->state != NETDOOR_RESTING || n->port_opened || !n->was_ready)
+		return;
+	n->port_opened = true;
+	rest(n);
+}
+
+int netdoor_policy(struct netdoor *n, uint64_t *ret_turn, struct err *err)
+{
+	int fd = netfiles_policy(n->dir, err);
+
+	if (fd < 0)
+		return fd;
+	if (n->sent - n->answered >= TURNS_MAX) {
+		(void)close(fd);
+		return err_set(err, ERR_UNAVAILABLE, EAGAIN, "the network door is busy with earlier policies: try again");
+	}
+	if (n->ctl) {
+		send_policy(n, fd);
+		*ret_turn = n->sent;
+	} else {
+		/* The next proxy begins with it. */
+		(void)close(fd);
+		*ret_turn = n->sent + 1;
+	}
+	return 0;
+}
+
+json_t *netdoor_pending(const struct netdoor *n)
+{
+	json_t *list = json_array(), *one;
+	size_t i, bytes = 0;
+
+	if (n)
+		json_array_foreach(n->asks, i, one) {
+			bytes += json_dumpb(one, NULL, 0, JSON_COMPACT) + 1;
+			if (bytes <= PENDING_MAX_BYTES)
+				(void)json_array_append(list, one);
+		}
+	return list;
+}
+
+size_t netdoor_asks(const struct netdoor *n)
+{
+	return n ? json_array_size(n->asks) : 0;
+}
+
+int netdoor_answer(struct netdoor *n, json_int_t ask, bool allow, struct err *err)
+{
+	size_t i = n ? find_ask(n, ask) : 0;
+
+	if (!n || i >= json_array_size(n->asks))
+		return err_set(err, ERR_NOT_FOUND, ENOENT, "question %lld is not open any more", (long long)ask);
+	(void)json_array_remove(n->asks, i);
+	tell(n, json_pack("{s:s, s:I, s:b}", "op", "answer", "ask", ask, "allow", allow), -1);
+	n->ops->changed(n->user);
+	return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ports: published ports. Each is a TCP listener on the host; a connection to it becomes one stream `/port` of the control
+ * door, and the guest connects to the port inside (docs/network.md). Bytes go both ways, each way with its own end;
+ * nobody is read whose other side is full, and a connection that breaks on one side is reset on the other.
+ *
+ * Listeners exist from ports_new on, so that what is taken is known before the machine starts; connections are taken
+ * between ports_open and ports_shut and wait before that. At most PORTS_CONNECTIONS at a time; more wait in the host's queue.
+ */
+#ifndef SBX_VM_PORTS_H
+#define SBX_VM_PORTS_H
+
+#include <jansson.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "vm/door.h"
+#include "vm/spec.h"
+#include "wire/portmap.h"
+
+#define PORTS_CONNECTIONS 512
+
+struct ports;
+
+/* Listens for what the spec says. NULL with err: ERR_CONFLICT names the address that is taken. */
+struct ports *ports_new(uv_loop_t *loop, const struct spec *spec, struct err *err);
+/* The machine runs: takes connections, through door (borrowed until ports_shut). */
+void ports_open(struct ports *p, struct door *door);
+/* Resets every connection and takes no more; the listeners go, too. */
+void ports_shut(struct ports *p);
+/* The memory goes later, from the loop. NULL is allowed. */
+void ports_free(struct ports *p);
+
+/* Publishes every one of add and takes back what fits one of del, all or nothing. An address of del may be one of add.
+ * -ENOENT: one of del fits none. */
+struct ports_change {
+	struct portmap add[PORTMAP_MAX];
+	size_t nadd;
+	struct portmap_match del[PORTMAP_MAX];
+	size_t ndel;
+};
+/* {"publish": [..], "unpublish": [..]}, both may be absent; other keys are not looked at. */
+int ports_read_change(const json_t *o, struct ports_change *ret, struct err *err);
+int ports_apply(struct ports *p, const struct ports_change *c, struct err *err);
+/* In the order of their publishing, with the ports that were chosen filled in; a new array. NULL gives an empty one. */
+json_t *ports_describe(const struct ports *p);
+
+#endif
