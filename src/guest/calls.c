@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "guest/console.h"
 #include "guest/halt.h"
+#include "guest/network.h"
 #include "guest/relay.h"
 #include "guest/setup.h"
 
@@ -113,6 +114,8 @@ static void setup_finished(uv_work_t *w, int status)
 		return;
 	if (c->err.kind == ERR_NONE && !(reply = setup_reply(&c->guest->setup)))
 		(void)err_errno(&c->err, ENOMEM, "setup");
+	if (c->err.kind == ERR_NONE && c->guest->setup.network)
+		(void)network_start(c->guest, &c->err);
 	if (c->err.kind == ERR_NONE) {
 		c->guest->state = GUEST_READY;
 		answer(c, 200, reply);
@@ -237,7 +240,7 @@ static void on_writable(struct ctl_stream *cs)
 		flush(c);
 }
 
-static void on_closed(struct ctl_stream *cs)
+static void on_closed(struct ctl_stream *cs, uint32_t error)
 {
 	struct call *c = of(cs);
 

@@ -15,6 +15,7 @@
 #include "guest/calls.h"
 #include "guest/console.h"
 #include "guest/halt.h"
+#include "guest/netport.h"
 #include "guest/ports.h"
 #include "guest/session.h"
 
@@ -42,6 +43,8 @@ static int on_request(void *user, struct h2_stream *s, const struct h2_head *hea
 
 	if (str_eq(head->method, "POST") && str_eq(head->path, "/exec"))
 		cs = session_new(c->guest, s);
+	else if (str_eq(head->method, "POST") && str_eq(head->path, "/port"))
+		cs = netport_new(c->guest, s, head);
 	else
 		cs = calls_new(c->guest, s, head);
 	if (!cs)
@@ -76,7 +79,7 @@ static void on_closed(void *user, struct h2_stream *s, uint32_t error)
 	struct ctl_stream *cs = h2_user(s);
 
 	if (cs)
-		cs->ops->closed(cs);
+		cs->ops->closed(cs, error);
 }
 
 static const struct h2_ops h2_ops = {

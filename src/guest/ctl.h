@@ -24,7 +24,7 @@ struct ctl_stream_ops {
 	void (*data)(struct ctl_stream *cs, const uint8_t *bytes, size_t n);
 	void (*eof)(struct ctl_stream *cs);
 	void (*writable)(struct ctl_stream *cs);
-	void (*closed)(struct ctl_stream *cs);
+	void (*closed)(struct ctl_stream *cs, uint32_t error); /* as in struct h2_ops */
 };
 
 /* Opens the port and listens. */

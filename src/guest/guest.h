@@ -21,6 +21,7 @@
 enum guest_state { GUEST_WAITING, GUEST_SETTING, GUEST_READY, GUEST_HALTING };
 
 struct ctl;
+struct netgate;
 struct session;
 
 struct guest {
@@ -29,6 +30,8 @@ struct guest {
 	bool childless;           /* the last reaping found no child left */
 	struct setup setup;       /* filled before GUEST_SETTING; fixed from GUEST_READY on */
 	struct ctl *ctl;          /* owned */
+	struct netgate *net;      /* owned; NULL without a network */
+	size_t nports;            /* streams of /port, see netport.h */
 	struct session *sessions; /* list of all, see session.h */
 	size_t nsessions;
 };

@@ -100,6 +100,25 @@ static int put_hosts(const char *hostname, struct err *err)
 	return write_file("/etc/hosts", text, 0644, err);
 }
 
+int ident_network(const char *address, const char *gateway, struct err *err)
+{
+	auto_free char *hosts = NULL, *resolv = NULL, *more = NULL;
+	auto_free char *server = str_new("nameserver %s\n", address), *entry = str_new("%s\t%s\n", address, gateway);
+	size_t n;
+	int r = 0;
+
+	if (!server || !entry)
+		return err_errno(err, ENOMEM, "/etc");
+	if (io_read_file(AT_FDCWD, "/etc/resolv.conf", ETC_FILE_MAX, &resolv, NULL) < 0 || !strstr(resolv, server))
+		r = write_file("/etc/resolv.conf", server, 0644, err);
+	if (r < 0 || io_read_file(AT_FDCWD, "/etc/hosts", ETC_FILE_MAX, &hosts, &n) < 0)
+		return r < 0 ? r : write_file("/etc/hosts", entry, 0644, err);
+	if (strstr(hosts, entry))
+		return 0;
+	more = str_new("%s%s%s", hosts, n > 0 && hosts[n - 1] != '\n' ? "\n" : "", entry);
+	return more ? write_file("/etc/hosts", more, 0644, err) : err_errno(err, ENOMEM, "/etc/hosts");
+}
+
 int ident_files(const char *hostname, const char *machine_id, struct err *err)
 {
 	auto_free char *host = str_new("%s\n", hostname), *id = str_new("%s\n", machine_id);

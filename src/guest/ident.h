@@ -16,5 +16,8 @@ int ident_entropy(const uint8_t *bytes, size_t n, struct err *err);
 int ident_hostname(const char *name, struct err *err);
 /* /etc/hostname, /etc/hosts, /etc/machine-id, /etc/resolv.conf of the present root; written only where they differ. */
 int ident_files(const char *hostname, const char *machine_id, struct err *err);
+/* For a sandbox with a network: the name server in /etc/resolv.conf, and gateway's address, which is the same one, in
+ * /etc/hosts. What else the user wrote into them stays where they name it already. */
+int ident_network(const char *address, const char *gateway, struct err *err);
 
 #endif

@@ -11,8 +11,10 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "guest/network.h"
 #include "guest/proc.h"
 #include "guest/pty.h"
+#include "guest/trust.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -29,6 +31,14 @@ static void ends_close(struct ends *e)
 	}
 }
 
+/* What the sandbox's network asks of programs. */
+static int network_env(const struct setup *setup, struct vars *v)
+{
+	int r = setup->network ? network_vars(v) : 0;
+
+	return r == 0 && setup->ca ? trust_vars(v, setup->ca) : r;
+}
+
 int launch_env(const struct setup *setup, const struct start *start, const struct user *u, struct vars *ret,
 	       struct err *err)
 {
@@ -42,7 +52,7 @@ int launch_env(const struct setup *setup, const struct start *start, const struc
 	    (r = vars_set(&v, "PATH", DEFAULT_PATH)) < 0 || (r = vars_set(&v, "LANG", "C.UTF-8")) < 0 ||
 	    (start->tty && (r = vars_set(&v, "TERM", start->term)) < 0) ||
 	    (u->uid == setup->agent.uid && (r = vars_set(&v, "XDG_RUNTIME_DIR", runtime)) < 0) ||
-	    (r = vars_merge(&v, &setup->env)) < 0 || (r = vars_merge(&v, &start->env)) < 0) {
+	    (r = network_env(setup, &v)) < 0 || (r = vars_merge(&v, &setup->env)) < 0 || (r = vars_merge(&v, &start->env)) < 0) {
 		vars_done(&v);
 		return err_set(err, r == -ENOMEM ? ERR_UNAVAILABLE : ERR_INVALID, -r, "the environment is too large");
 	}

@@ -54,44 +54,31 @@ static void maybe_free(struct netdoor *d)
 
 static void on_response(void *user, struct h2_stream *s, int status)
 {
-	struct netjoin *j = h2_user(s);
-
-	if (j && status != 200)
-		netjoin_reset(j);
+	if (status != 200)
+		netjoin_reset(h2_user(s));
 }
 
 static void on_data(void *user, struct h2_stream *s, const uint8_t *bytes, size_t n)
 {
-	struct netjoin *j = h2_user(s);
-
-	if (j)
-		netjoin_data(j, bytes, n);
+	netjoin_data(h2_user(s), bytes, n);
 }
 
 static void on_eof(void *user, struct h2_stream *s)
 {
-	struct netjoin *j = h2_user(s);
-
-	if (j)
-		netjoin_eof(j);
+	netjoin_eof(h2_user(s));
 }
 
 static void on_writable(void *user, struct h2_stream *s)
 {
-	struct netjoin *j = h2_user(s);
-
-	if (j)
-		netjoin_writable(j);
+	netjoin_writable(h2_user(s));
 }
 
 static void on_closed(void *user, struct h2_stream *s, uint32_t error)
 {
 	struct netdoor *d = user;
-	struct netjoin *j = h2_user(s);
 
 	d->streams--;
-	if (j)
-		netjoin_closed(j, error);
+	netjoin_closed(h2_user(s), error);
 }
 
 static const struct h2_ops h2_ops = {
@@ -306,20 +293,20 @@ void netdoor_free(struct netdoor *d)
 	uv_close((uv_handle_t *)&d->timer, on_timer_closed);
 }
 
-struct h2_stream *netdoor_connect(struct netdoor *d, const char *authority)
+void netdoor_connect(struct netdoor *d, const char *authority, struct netjoin *j)
 {
 	struct h2_head head = { .method = "CONNECT" };
-	struct h2_stream *s;
+	struct h2_stream *s = NULL;
 
-	if (d->state != NETDOOR_OPEN || str_format(head.authority, sizeof(head.authority), "%s", authority) < 0)
-		return NULL;
-	s = h2_request(d->h2, &head);
-	if (!s)
-		return NULL;
-	d->streams++;
-	ask(d);
-	pump_kick(&d->pump);
-	return s;
+	if (d->state == NETDOOR_OPEN && str_format(head.authority, sizeof(head.authority), "%s", authority) == 0)
+		s = h2_request(d->h2, &head);
+	if (s) {
+		h2_set_user(s, j);
+		d->streams++;
+		ask(d);
+		pump_kick(&d->pump);
+	}
+	netjoin_start(j, s);
 }
 
 void netdoor_kick(struct netdoor *d)

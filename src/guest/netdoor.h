@@ -39,9 +39,8 @@ struct netdoor *netdoor_new(uv_loop_t *loop, const struct netdoor_port *port, vo
 /* Ends everything; it lasts until the loop has let go of the handles. */
 void netdoor_free(struct netdoor *d);
 
-/* A stream to authority ("name:port"), whose user pointer has to be a netjoin before the loop goes on. NULL where there is
- * no session. */
-struct h2_stream *netdoor_connect(struct netdoor *d, const char *authority);
+/* Opens a stream to authority ("name:port") for j and starts it; where there is no session, j is reset. */
+void netdoor_connect(struct netdoor *d, const char *authority, struct netjoin *j);
 /* The session wants to be sent. */
 void netdoor_kick(struct netdoor *d);
 /* Whether there is a session. */

@@ -100,7 +100,7 @@ static void welcome(struct netgate *g, const struct listener *l, int fd)
 	if (!j)
 		return;
 	g->connections++;
-	netjoin_start(j, netdoor_connect(g->door, authority));
+	netdoor_connect(g->door, authority, j);
 }
 
 static void on_listener(uv_poll_t *h, int status, int events)

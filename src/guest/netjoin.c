@@ -96,15 +96,16 @@ static void watch(struct netjoin *j)
 
 void netjoin_reset(struct netjoin *j)
 {
-	struct h2_stream *s = TAKE_PTR(j->stream);
+	const struct netjoin_ops *ops = j->ops;
+	void *user = j->user;
 
 	close_socket(j, true);
-	if (s) {
-		h2_set_user(s, NULL);
-		h2_reset(s, H2_CANCEL);
-		j->ops->kick(j->user);
+	if (!j->stream) {
+		maybe_free(j);
+		return;
 	}
-	maybe_free(j);
+	h2_reset(j->stream, H2_CANCEL); /* j may be gone after it */
+	ops->kick(user);
 }
 
 /* After the last byte down: FIN, and the end where the other direction is over, too. */
@@ -217,12 +218,10 @@ struct netjoin *netjoin_new(uv_loop_t *loop, int fd, const struct netjoin_ops *o
 void netjoin_start(struct netjoin *j, struct h2_stream *s)
 {
 	j->stream = s;
-	if (s) {
-		h2_set_user(s, j);
+	if (s)
 		watch(j);
-	} else {
+	else
 		netjoin_reset(j);
-	}
 }
 
 void netjoin_data(struct netjoin *j, const uint8_t *bytes, size_t n)

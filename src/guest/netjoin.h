@@ -4,8 +4,8 @@
  * socket is read only while the stream takes bytes, and the peer's window opens only by what the socket took. Each
  * direction ends on its own (FIN is END_STREAM); a reset of one side resets the other.
  *
- * The stream's user pointer is the join; the session's owner passes on what struct h2_ops tells about it, by the
- * functions of the same names. The join frees itself after both sides are over, with `over` as its last call.
+ * The session's owner passes on what struct h2_ops tells about the stream, by the functions of the same names. The join
+ * frees itself after both sides are over, with `over` as its last call.
  */
 #ifndef SBX_GUEST_NETJOIN_H
 #define SBX_GUEST_NETJOIN_H
@@ -27,14 +27,14 @@ struct netjoin_ops {
 
 /* fd is connected and non-blocking, and owned from here on even on failure. NULL on failure (fd is reset then). */
 struct netjoin *netjoin_new(uv_loop_t *loop, int fd, const struct netjoin_ops *ops, void *user);
-/* The other half, once, right after netjoin_new; NULL resets the connection. s's user pointer becomes the join. */
+/* The other half, once, right after netjoin_new; NULL resets the connection. */
 void netjoin_start(struct netjoin *j, struct h2_stream *s);
 
 void netjoin_data(struct netjoin *j, const uint8_t *bytes, size_t n);
 void netjoin_eof(struct netjoin *j);
 void netjoin_writable(struct netjoin *j);
 void netjoin_closed(struct netjoin *j, uint32_t error);
-/* Resets both sides. */
+/* Resets both sides; the stream's `closed` comes from within, and the join may be gone afterwards. */
 void netjoin_reset(struct netjoin *j);
 
 /* Closes fd with a TCP reset. */

@@ -660,7 +660,7 @@ static void stream_writable(struct ctl_stream *cs)
 }
 
 /* Orderly after the last record; otherwise the host's side of the session died. */
-static void stream_closed(struct ctl_stream *cs)
+static void stream_closed(struct ctl_stream *cs, uint32_t error)
 {
 	struct session *s = of(cs);
 

@@ -15,8 +15,10 @@
 #include "base/str.h"
 #include "guest/console.h"
 #include "guest/ident.h"
+#include "guest/network.h"
 #include "guest/paths.h"
 #include "guest/root.h"
+#include "guest/trust.h"
 #include "guest/tune.h"
 #include "guest/workspaces.h"
 
@@ -31,6 +33,7 @@ void setup_done(struct setup *s)
 		free(s->workspaces[i].path);
 	free(s->workspaces);
 	vars_done(&s->env);
+	free(s->ca);
 	explicit_bzero(s->entropy, sizeof(s->entropy));
 	*s = (struct setup){ 0 };
 }
@@ -163,6 +166,22 @@ static int read_workspaces(const json_t *array, struct setup *s, struct err *err
 	return 0;
 }
 
+static int read_network(const json_t *o, struct setup *s, struct err *err)
+{
+	const json_t *network = json_object_get(o, "network"), *ca = json_object_get(o, "ca");
+	const char *pem = json_string_value(ca);
+
+	if (network && !json_is_boolean(network))
+		return err_set(err, ERR_INVALID, EINVAL, "\"network\" is not true or false");
+	s->network = json_is_true(network);
+	if (!ca)
+		return 0;
+	if (!pem || !trust_is_pem(pem))
+		return err_set(err, ERR_INVALID, EINVAL, "\"ca\" is not certificates in PEM, at most %d bytes", TRUST_PEM_MAX);
+	s->ca = strdup(pem);
+	return s->ca ? 0 : err_errno(err, ENOMEM, "certificates");
+}
+
 int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
 {
 	json_error_t je;
@@ -176,7 +195,7 @@ int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
 	s->fs = !json_is_false(json_object_get(o, "fs"));
 	if ((r = read_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
 	    (r = read_workspaces(json_object_get(o, "workspaces"), s, err)) < 0 ||
-	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0)
+	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = read_network(o, s, err)) < 0)
 		setup_done(s);
 	return r;
 }
@@ -211,8 +230,8 @@ int setup_run(struct setup *s, struct err *err)
 		r = users_lookup("0", &s->agent, err);
 	if (r < 0 || (r = root_populate(&s->agent, err)) < 0)
 		return r;
-	r = ident_files(s->hostname, s->machine_id, err);
-	if (r < 0)
+	if ((r = ident_files(s->hostname, s->machine_id, err)) < 0 || (s->network && (r = network_prepare(err)) < 0) ||
+	    (s->ca && (r = trust_install(s->ca, err)) < 0))
 		return r;
 	tune_system();
 	r = attach_workspaces(s, err);

@@ -35,6 +35,8 @@ struct setup {
 	size_t nlayers;
 	unsigned disk; /* SCSI target */
 	bool fs;       /* there is a file door */
+	bool network;  /* there is a network door */
+	char *ca;      /* owned: PEM; NULL where there is none */
 	struct workspace *workspaces; /* owned, in the host's order: the first is the default cwd */
 	size_t nworkspaces;
 	struct vars env;

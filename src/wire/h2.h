@@ -83,6 +83,7 @@ void h2_set_user(struct h2_stream *s, void *user);
 void *h2_user(const struct h2_stream *s);
 
 #define H2_CANCEL 8U
+#define H2_CONNECT_ERROR 10U
 #define H2_INTERNAL_ERROR 2U
 
 #endif

@@ -314,9 +314,10 @@ static size_t stuff(struct world *w, int fd)
 #define UNTIL(w, what)                                     \
 	do {                                               \
 		uint64_t end_ = io_now_ms() + 20000;       \
-		while (!(what) && io_now_ms() < end_)      \
+		bool met_;                                 \
+		while (!(met_ = (what)) && io_now_ms() < end_) \
 			turn(w);                           \
-		assert_true(what);                         \
+		assert_true(met_);                         \
 	} while (0)
 
 /* ---- the cases ---- */

@@ -102,6 +102,60 @@ static void what_is_wrong_is_refused(void **state)
 	wrong("workspaces", json_pack("[{s:i,s:s,s:s}]", "index", 0, "path", "/w", "type", "socket"));
 }
 
+#define PEM "-----BEGIN CERTIFICATE-----\nTUlJQg==\n-----END CERTIFICATE-----\n"
+
+static void the_network_is_optional(void **state)
+{
+	json_t *o = whole();
+	struct setup s;
+	struct err err;
+
+	assert_int_equal(parse(o, &s, &err), 0);
+	assert_false(s.network);
+	assert_null(s.ca);
+	setup_done(&s);
+	(void)json_object_set_new(o, "network", json_true());
+	(void)json_object_set_new(o, "ca", json_string(PEM));
+	assert_int_equal(parse(o, &s, &err), 0);
+	assert_true(s.network);
+	assert_string_equal(s.ca, PEM);
+	setup_done(&s);
+	json_decref(o);
+	wrong("network", json_string("true"));
+	wrong("network", json_integer(1));
+	wrong("ca", json_true());
+	wrong("ca", json_string(""));
+	wrong("ca", json_string("-----BEGIN CERTIFICATE-----\n"));
+	wrong("ca", json_string(PEM "rubbish"));
+}
+
+static void the_network_is_in_the_environment(void **state)
+{
+	struct user u = { .uid = 1000, .name = "agent", .home = "/home/agent", .shell = "/bin/bash" };
+	struct setup setup = { .agent = { .uid = 1000 } };
+	struct start start = { 0 };
+	struct vars v;
+	struct err err = { 0 };
+
+	assert_int_equal(launch_env(&setup, &start, &u, &v, &err), 0);
+	assert_null(vars_get(&v, "HTTP_PROXY"));
+	assert_null(vars_get(&v, "SSL_CERT_FILE"));
+	vars_done(&v);
+	setup.network = true;
+	setup.ca = (char *)(uintptr_t)"abcd";
+	assert_int_equal(vars_set(&start.env, "NO_PROXY", "mine"), 0);
+	assert_int_equal(launch_env(&setup, &start, &u, &v, &err), 0);
+	assert_string_equal(vars_get(&v, "HTTP_PROXY"), "http://gateway.docker.internal:3128");
+	assert_string_equal(vars_get(&v, "https_proxy"), "http://gateway.docker.internal:3128");
+	assert_string_equal(vars_get(&v, "no_proxy"), "localhost,127.0.0.1,::1");
+	assert_string_equal(vars_get(&v, "NO_PROXY"), "mine");
+	assert_string_equal(vars_get(&v, "NODE_USE_ENV_PROXY"), "1");
+	assert_string_equal(vars_get(&v, "NODE_EXTRA_CA_CERTS"), "/etc/ssl/certs/ca-certificates.crt");
+	assert_string_equal(vars_get(&v, "PROXY_CA_CERT_B64"), "YWJjZA==");
+	vars_done(&v);
+	vars_done(&start.env);
+}
+
 static void not_even_json(void **state)
 {
 	struct setup s;
@@ -170,8 +224,10 @@ static void the_environment_has_an_order(void **state)
 static void no_memory_leaves_nothing(void **state)
 {
 	json_t *o = whole();
-	char *text = json_dumps(o, 0);
+	char *text;
 
+	(void)json_object_set_new(o, "ca", json_string(PEM));
+	text = json_dumps(o, 0);
 	for (long n = 0;; n++) {
 		struct setup s;
 		struct err err = { 0 };
@@ -186,6 +242,7 @@ static void no_memory_leaves_nothing(void **state)
 		}
 		assert_true(r < 0);
 		assert_null(s.workspaces);
+		assert_null(s.ca);
 	}
 	free(text);
 	json_decref(o);
@@ -195,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_one_is_read),	       cmocka_unit_test(what_is_wrong_is_refused),
+		cmocka_unit_test(the_network_is_optional),     cmocka_unit_test(the_network_is_in_the_environment),
 		cmocka_unit_test(not_even_json),	       cmocka_unit_test(the_reply_names_the_mounts),
 		cmocka_unit_test(the_environment_has_an_order), cmocka_unit_test(no_memory_leaves_nothing),
 	};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * network: what /setup does for a sandbox that has a network (docs/network.md, "In the guest").
+ */
+#ifndef SBX_GUEST_NETWORK_H
+#define SBX_GUEST_NETWORK_H
+
+#include "base/err.h"
+#include "guest/guest.h"
+#include "guest/vars.h"
+
+/* The device, nftables and the files that name it, in the new root. Blocks: part of setup_run. */
+int network_prepare(struct err *err);
+/* The loop's part: listens, and opens the network door. After network_prepare. */
+int network_start(struct guest *g, struct err *err);
+/* The variables that name the forward proxy: 0, -ENOMEM, -E2BIG. */
+int network_vars(struct vars *v);
+
+#endif
