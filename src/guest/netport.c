@@ -20,7 +20,7 @@
 #include "guest/netjoin.h"
 #include "wire/dest.h"
 
-#define ATTEMPTS 3 /* 127.0.0.1, ::1, netgate's address */
+#define ATTEMPTS 3 /* 127.0.0.1, ::1, and where there is a network its address */
 #define ATTEMPT_MS 3000
 
 struct netport {
@@ -174,7 +174,9 @@ static void on_connect(uv_poll_t *h, int status, int events)
 
 static void try_next(struct netport *p)
 {
-	for (; p->attempt < ATTEMPTS; p->attempt++) {
+	int attempts = p->guest->net ? ATTEMPTS : ATTEMPTS - 1;
+
+	for (; p->attempt < attempts; p->attempt++) {
 		uv_poll_t *poll = &p->poll[p->attempt];
 
 		p->fd = dial(p->attempt, p->port);
