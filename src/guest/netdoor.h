@@ -10,7 +10,7 @@
  *
  * A change of the host's end that is too quick to be seen leaves two ends that talk past each other. So the client makes
  * certain: where nothing came for a while and something is wanted, it sends a PING, and begins anew where that brings no
- * byte. The server says nothing before it has seen the client's preface, and skips what comes before it (docs/network.md).
+ * byte. It always begins with a port that was closed in between, which empties it.
  */
 #ifndef SBX_GUEST_NETDOOR_H
 #define SBX_GUEST_NETDOOR_H

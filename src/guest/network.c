@@ -22,10 +22,16 @@
 #define PROXY_URL "http://" GATEWAY ":3128"
 #define NO_PROXY "localhost,127.0.0.1,::1"
 
+/* Owned: of network_prepare, for the first session. To open the port only to close it again would lose what the host has
+ * said by then. */
+static int first_port = -1;
+
 static int open_port(void *user)
 {
 	struct err err;
 
+	if (first_port >= 0)
+		return TAKE_FD(first_port);
 	return ports_open(PORT, io_now_ms(), &err); /* looks once */
 }
 
@@ -37,11 +43,11 @@ int network_prepare(struct err *err)
 {
 	struct netfilter f = { .device = NETDEV_NAME, .address = NETGATE_ADDRESS, .port = NETGATE_PORT,
 			       .dns_port = NETGATE_DNS_PORT };
-	auto_fd int port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err); /* whether it is there at all */
 	int r;
 
-	if (port < 0)
-		return port;
+	first_port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err);
+	if (first_port < 0)
+		return first_port;
 	if ((r = netfilter_apply(&f, err)) < 0 || (r = netdev_up("dummy", NETGATE_ADDRESS, NETGATE_PREFIX, err)) < 0)
 		return r;
 	return ident_network(ADDRESS, GATEWAY, err);
