@@ -58,6 +58,9 @@ static int add_rules(scmp_filter_ctx ctx, const struct syscalls *s)
 {
 	int r = add_memory_rules(ctx);
 
+	for (size_t i = 0; r == 0 && i < s->nfamilies; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)s->families[i]));
 	for (size_t i = 0; r == 0 && i < s->nallowed; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, s->allowed[i], 0);
 	for (size_t i = 0; r == 0 && i < s->ndeadly; i++) {

@@ -17,6 +17,9 @@ struct syscalls {
 	size_t nallowed;
 	const int *deadly;
 	size_t ndeadly;
+	/* Families (AF_INET) of which sockets may be made; for all others socket() fails. socket is in neither set then. */
+	const int *families;
+	size_t nfamilies;
 };
 
 int syscalls_restrict(const struct syscalls *s, struct err *err);

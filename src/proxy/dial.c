@@ -422,11 +422,12 @@ static bool classify(struct dial *d, bool host, struct decision *dn)
 	dn->reason = "";
 	for (size_t i = 0; i < d->nknown && d->npassed < DIAL_ADDRESSES_MAX; i++) {
 		struct policy_address at = { .address = d->known[i], .own = host };
-
 		/* Where another proxy goes on, this host may have no route. */
-		if (!host && route_look(d->proxy->route, &at) < 0 && !d->via.set)
-			continue;
+		bool way = host || route_look(d->proxy->route, &at) == 0 || d->via.set;
+
 		decide_now(d->proxy->decide, d->flow, &at, d->asked, &one);
+		if (one.allow && !way)
+			continue;
 		if (one.allow)
 			d->passed[d->npassed++] = at;
 		if (one.allow ? !allowed : !denied && !allowed)
@@ -463,7 +464,8 @@ static void on_addresses(struct dial *d, const char *error)
 		refuse(d, &dn);
 		return;
 	}
-	sort_passed(d);
+	if (!host)
+		sort_passed(d);
 	if (d->via.set)
 		connect_via(d);
 	else

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "proxy/confine.h"
 #include "proxy/control.h"
 #include "proxy/decide.h"
 #include "proxy/dial.h"
@@ -25,7 +26,6 @@
 #include "proxy/listen.h"
 #include "proxy/resolve.h"
 #include "proxy/route.h"
-#include "proxy/syscalls.h"
 #include "proxy/upstream.h"
 
 enum { DOOR_FD = 3, CONTROL_FD = 4, KEEPER_FD = 5 };
@@ -91,7 +91,7 @@ static int start(struct proxy *p, struct err *err)
 	if (!p->intercept)
 		return err_errno(err, ENOMEM, "cannot start");
 	intercept_set_keeper(p, KEEPER_FD);
-	if (syscalls_install(err) < 0)
+	if (confine_install(err) < 0)
 		return err_code(err);
 	p->control = control_new(p, CONTROL_FD);
 	p->front = p->control ? front_new(p, DOOR_FD) : NULL;

@@ -43,9 +43,13 @@ void turn_stop(struct turn *t)
 {
 	if (t->stopped)
 		return;
+	while (t->first) {
+		struct turn_item *i = t->first;
+
+		turn_drop(i);
+		i->run(i);
+	}
 	t->stopped = true;
-	while (t->first)
-		turn_drop(t->first);
 	uv_close((uv_handle_t *)&t->idle, NULL);
 }
 

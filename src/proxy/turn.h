@@ -22,7 +22,7 @@ struct turn {
 };
 
 int turn_init(struct turn *t, uv_loop_t *loop);
-/* Drops all items; the memory may go once the loop has run. */
+/* Runs what is posted, and from then on nothing; the memory may go once the loop has run. */
 void turn_stop(struct turn *t);
 /* Posting twice is once. */
 void turn_post(struct turn *t, struct turn_item *i);

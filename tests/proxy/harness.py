@@ -36,6 +36,7 @@ PROXY = os.environ.get("SBX_PROXY", str(TOP / "build/bin/sbx-proxy"))
 WAIT = float(os.environ.get("SBX_TEST_WAIT", "15"))  # seconds until a thing that must come has not come
 
 CLONE_NEWNET = 0x40000000
+IP_FREEBIND, IPV6_FREEBIND = 15, 78
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -114,6 +115,8 @@ class Namespace:
         def make():
             s = socket.socket(family, kind)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is only routed to us is an address of ours, too.
+            s.setsockopt(*((socket.IPPROTO_IPV6, IPV6_FREEBIND) if ":" in address else (socket.IPPROTO_IP, IP_FREEBIND)), 1)
             s.bind((address, port))
             if kind == socket.SOCK_STREAM:
                 s.listen(64)
@@ -631,6 +634,19 @@ def echo(connection):
             connection.shutdown(socket.SHUT_WR)
             return
         connection.sendall(data)
+
+
+def says(text, after=True):
+    """A handler that sends text, where `after` is set when something has come, and reads to the end."""
+    def handler(connection):
+        if after:
+            connection.recv(65536)
+        connection.sendall(text)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    return handler
 
 
 def tls_server(certfile, keyfile, inner, alpn=None):
