@@ -21,7 +21,7 @@
 #define DIAL_STAGGER_MS 250
 #define DIAL_TOTAL_MS 10000
 #define DIAL_ADDRESSES_MAX 16 /* of a name, tried in turn */
-#define DIAL_MAX 256          /* at a time */
+#define DIAL_MAX 1024         /* at a time: as many as there are connections */
 
 struct proxy;
 struct dial;

@@ -449,7 +449,8 @@ def snapshot(rules, default="deny", generation=1, tls="auto", ranges=()):
 
 
 class Proxy:
-    """sbx-proxy with its descriptors, the way sbx-vm starts it. `log` may be a descriptor that takes its place."""
+    """sbx-proxy with its descriptors, the way sbx-vm starts it. keeper: the proxy's end of a connection to one; without, it is
+    lost from the beginning, and no TLS can be terminated. `log` may be a descriptor that takes the log's place."""
 
     def __init__(self, net, rules=(), servers=None, log=None, config=None, keeper=None, trust=None, wrap=(), ready=True,
                  **policy):
@@ -458,8 +459,10 @@ class Proxy:
         self.log_path = pathlib.Path(self.dir.name) / "network.jsonl"
         door, theirs_door = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if keeper is None:
-            self.keeper, keeper = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lost = keeper is None
+        if lost:
+            other, keeper = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            other.close()
         theirs = [theirs_door, theirs_control, keeper]
         self.said = open(pathlib.Path(self.dir.name) / "stderr", "w+")
         self.process = self._start(list(wrap), [s.fileno() for s in theirs])
@@ -470,6 +473,8 @@ class Proxy:
         self.guest = Guest(door)
         if ready:
             self.expect("ready")
+            if lost:
+                self.expect("keeper_lost")
             self.send({"op": "config", "id": "box1", "name": "box", "upstream": None, **(config or {})})
             if log is None:
                 log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
