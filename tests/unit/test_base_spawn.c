@@ -65,7 +65,7 @@ static void no_such_program_is_an_error_of_the_call(void **state)
 
 static void only_the_given_descriptors_arrive_in_order(void **state)
 {
-	struct spawn s = shell(SH("cat <&3; cat <&4; ls /proc/$$/fd | tr '\\n' ' '"));
+	struct spawn s = shell(SH("cat <&3; cat <&4; ls /proc/$$/fd"));
 	auto_free char *out = NULL;
 	auto_fd int stray = open("/dev/null", O_RDONLY); /* not CLOEXEC on purpose */
 	int a[2], b[2], fds[2];
@@ -80,7 +80,7 @@ static void only_the_given_descriptors_arrive_in_order(void **state)
 	s.fds = fds;
 	s.nfds = 2;
 	assert_int_equal(spawn_run(&s, 10000, 1000, &out, NULL), 0);
-	assert_string_equal(out, "BA0 1 2 3 4 ");
+	assert_string_equal(out, "BA0\n1\n2\n3\n4\n");
 	own_close_p(&a[0]);
 	own_close_p(&b[0]);
 }
