@@ -450,10 +450,11 @@ def snapshot(rules, default="deny", generation=1, tls="auto", ranges=()):
 
 class Proxy:
     """sbx-proxy with its descriptors, the way sbx-vm starts it. keeper: the proxy's end of a connection to one; without, it is
-    lost from the beginning, and no TLS can be terminated. `log` may be a descriptor that takes the log's place."""
+    lost from the beginning, and no TLS can be terminated. `log` may be a descriptor that takes the log's place; guest(door) makes
+    what serves the door's other end."""
 
     def __init__(self, net, rules=(), servers=None, log=None, config=None, keeper=None, trust=None, wrap=(), ready=True,
-                 **policy):
+                 guest=Guest, **policy):
         self.net, self.generation = net, 0
         self.dir = tempfile.TemporaryDirectory(prefix="sbx-proxy.")
         self.log_path = pathlib.Path(self.dir.name) / "network.jsonl"
@@ -470,7 +471,7 @@ class Proxy:
             s.close()
         self.control.settimeout(WAIT)
         self.door = door
-        self.guest = Guest(door)
+        self.guest = guest(door)
         if ready:
             self.expect("ready")
             if lost:
