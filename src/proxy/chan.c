@@ -219,6 +219,8 @@ size_t chan_room(const struct chan *c)
 void chan_want_room(struct chan *c)
 {
 	c->blocked = true;
+	if (c->class->want_room && !c->ended && !c->shut)
+		c->class->want_room(c);
 }
 
 void chan_shutdown(struct chan *c)

@@ -52,6 +52,8 @@ struct chan_class {
 	/* Takes up to the sum of the iovecs; 0 where there is no room (the carrier then calls chan_deliver_writable later). */
 	size_t (*writev)(struct chan *c, const struct iovec *iov, int n);
 	size_t (*room)(const struct chan *c);
+	/* chan_deliver_writable is to be called when there is more room than now, at once where nothing waits. */
+	void (*want_room)(struct chan *c);
 	void (*shutdown)(struct chan *c); /* once */
 	void (*set_reading)(struct chan *c, bool on);
 	/* n bytes that chan_deliver gave were taken, each byte once; NULL: the carrier has no use for that. */

@@ -460,7 +460,8 @@ static void on_addresses(struct dial *d, const char *error)
 		fail(d, "unreachable");
 		return;
 	}
-	if (!ok || decide_record(d->proxy->decide, d->flow, &dn) < 0) {
+	/* A second try of the same flow has its record already. */
+	if (!ok || (!d->flow->recorded && decide_record(d->proxy->decide, d->flow, &dn) < 0)) {
 		refuse(d, &dn);
 		return;
 	}

@@ -186,6 +186,8 @@ static void answer(struct exchange *x, int status)
 	x->state = REFUSED;
 	x->final = true;
 	x->flow.status = status;
+	/* What makes no sense is not followed by anything. */
+	m.close = m.close || status == 400 || status == 405;
 	/* A guest that does not take its answer. */
 	set_due(x, RATE_MS);
 	f->ops->head(f->side, &m, to_head);
@@ -574,6 +576,18 @@ static void back_gone(struct exchange *x, enum exchange_fault fault)
 	}
 }
 
+static void front_gone(struct exchange *x, enum exchange_fault fault)
+{
+	struct decision dn;
+
+	/* What was wrong with it shows in the log also where it was never sent on. */
+	if (fault == EXCHANGE_PROTOCOL && !x->flow.recorded && x->state != REFUSED) {
+		decide_refuse(decide_of(x), "bad_request", "the request's body is not acceptable HTTP", &dn);
+		(void)decide_record(decide_of(x), &x->flow, &dn);
+	}
+	cut(x, fault == EXCHANGE_PROTOCOL ? "bad_request" : fault == EXCHANGE_TIMEOUT ? "timeout" : "client_closed");
+}
+
 void exchange_abort(struct exchange *x, enum exchange_side from, enum exchange_fault fault)
 {
 	x->s[from].side = NULL;
@@ -581,7 +595,7 @@ void exchange_abort(struct exchange *x, enum exchange_side from, enum exchange_f
 	if (from == EXCHANGE_BACK && x->state != OVER && x->state != REFUSED)
 		back_gone(x, fault);
 	else if (from == EXCHANGE_FRONT && x->state != OVER)
-		cut(x, fault == EXCHANGE_PROTOCOL ? "bad_request" : fault == EXCHANGE_TIMEOUT ? "timeout" : "client_closed");
+		front_gone(x, fault);
 	/* Nobody is left to be told. */
 	if (x->state == OVER && !x->s[EXCHANGE_FRONT].side && !x->s[EXCHANGE_BACK].side)
 		destroy(x);

@@ -69,6 +69,16 @@ static size_t door_room(const struct chan *c)
 	return of(c)->h2 ? h2_room(of(c)->h2) : 0;
 }
 
+static void door_want_room(struct chan *c)
+{
+	if (!of(c)->h2)
+		return;
+	if (h2_room(of(c)->h2) >= H2_STREAM_OUT)
+		chan_deliver_writable(c);
+	else
+		h2_want_room(of(c)->h2);
+}
+
 static void door_shutdown(struct chan *c)
 {
 	struct door *d = of(c);
@@ -110,6 +120,7 @@ static const struct chan_class door_class = {
 	.name = "door",
 	.writev = door_writev,
 	.room = door_room,
+	.want_room = door_want_room,
 	.shutdown = door_shutdown,
 	.set_reading = door_set_reading,
 	.consumed = door_consumed,

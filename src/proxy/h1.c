@@ -92,18 +92,13 @@ bool h1_out_flush(struct h1_out *o)
 	return buf_len(&o->pending) == 0;
 }
 
-long h1_out_data(struct h1_out *o, const uint8_t *bytes, size_t n)
+/* One piece of up to n bytes with its frame, behind what is pending; 0: no room. */
+static size_t write_piece(struct h1_out *o, const uint8_t *bytes, size_t n)
 {
-	size_t head = buf_len(&o->pending), room, frame = o->kind == HTTPMSG_BODY_CHUNKED ? CHUNK_FRAME : 0, total;
+	size_t head = buf_len(&o->pending), room = window(o->chan), frame = o->kind == HTTPMSG_BODY_CHUNKED ? CHUNK_FRAME : 0, total;
 	char size[CHUNK_FRAME] = "";
 	struct iovec iov[4];
 
-	if (o->kind == HTTPMSG_BODY_LENGTH && n > o->left)
-		return -EPROTO;
-	if (head > H1_WINDOW / 2 && !h1_out_flush(o))
-		return 0;
-	head = buf_len(&o->pending);
-	room = window(o->chan);
 	if (room <= head + frame) {
 		chan_want_room(o->chan);
 		return 0;
@@ -121,9 +116,23 @@ long h1_out_data(struct h1_out *o, const uint8_t *bytes, size_t n)
 	if (chan_writev(o->chan, iov, 4) < total)
 		return 0;
 	flushed(o, head);
+	return n;
+}
+
+long h1_out_data(struct h1_out *o, const uint8_t *bytes, size_t n)
+{
+	size_t took = 0, one = 1;
+
+	if (o->kind == HTTPMSG_BODY_LENGTH && n > o->left)
+		return -EPROTO;
+	if (buf_len(&o->pending) > H1_WINDOW / 2 && !h1_out_flush(o))
+		return 0;
+	/* Until all is taken, or something waits in the chan: else nothing would call `writable`. */
+	while (took < n && (one = write_piece(o, bytes + took, n - took)) > 0)
+		took += one;
 	if (o->kind == HTTPMSG_BODY_LENGTH)
-		o->left -= n;
-	return (long)n;
+		o->left -= took;
+	return (long)took;
 }
 
 int h1_out_end(struct h1_out *o)

@@ -127,9 +127,10 @@ static void on_closed(void *side, enum exchange_how how)
 	struct h1b *h = side;
 
 	h->x = NULL;
+	h->origin.active = 0;
 	turn_drop(&h->flush);
 	if (how != EXCHANGE_DONE || !h->reusable || h->broken || !h1_out_flush(&h->out) || !origin_idle(&h->origin)) {
-		if (how == EXCHANGE_DONE && h->state == RAW)
+		if (how == EXCHANGE_DONE && !h->broken)
 			chan_close(TAKE_PTR(h->chan));
 		h1b_free(h);
 		return;
@@ -295,6 +296,7 @@ static int h1b_open(struct origin *o, struct exchange *x, const struct exchange_
 	if (h->x)
 		return -EBUSY;
 	h->x = x;
+	h->origin.active = 1;
 	h->state = HEAD;
 	h->sent_all = h->answered = h->reusable = false;
 	*ret_ops = &exchange_ops;

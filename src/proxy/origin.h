@@ -36,7 +36,8 @@ struct origin {
 	bool tls;
 	struct policy_address at; /* where it is connected to */
 	uint64_t generation;      /* of the policy when it was made */
-	bool idle;                /* may be given out */
+	bool idle;                /* may be given out, for one more exchange */
+	unsigned int active;      /* exchanges that it carries; its codec counts. The pool closes only those that carry none */
 	bool reused;              /* was given out before */
 	struct due due;
 };

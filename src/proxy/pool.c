@@ -73,7 +73,8 @@ bool origin_idle(struct origin *o)
 		return false;
 	o->idle = true;
 	o->due.over = on_due;
-	due_set(intercept_dues(p->intercept), &o->due, POOL_IDLE_MS);
+	if (o->active == 0)
+		due_set(intercept_dues(p->intercept), &o->due, POOL_IDLE_MS);
 	TAILQ_REMOVE(&p->all, o, link);
 	TAILQ_INSERT_HEAD(&p->all, o, link);
 	return true;
@@ -91,8 +92,10 @@ static void drop_idle(struct pool *p)
 
 	for (o = TAILQ_FIRST(&p->all); o; o = next) {
 		next = TAILQ_NEXT(o, link);
-		if (o->idle)
+		if (o->idle && o->active == 0)
 			o->class->close(o);
+		else
+			o->idle = false;
 	}
 }
 
@@ -230,7 +233,7 @@ static bool room_for(struct pool *p, const struct dest *d)
 		bool to_d = dest_equal(&o->dest, d);
 
 		same += to_d;
-		if (o->idle) {
+		if (o->idle && o->active == 0) {
 			spare = o;
 			spare_same = to_d ? o : spare_same;
 		}

@@ -56,6 +56,8 @@ int request_clean(struct httpmsg *m, const struct target *target, bool canonical
 {
 	httpmsg_strip(m);
 	m->close = false;
+	if (m->expect_continue && httpmsg_put(m, "Expect", "100-continue", strlen("100-continue")) < 0)
+		return -ENOMEM;
 	return canonical && target->path && target->changed ? set_canonical(m, target) : 0;
 }
 

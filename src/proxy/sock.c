@@ -118,6 +118,12 @@ static size_t sock_writev(struct chan *c, const struct iovec *iov, int n)
 	return sent;
 }
 
+static void sock_want_room(struct chan *c)
+{
+	if (buf_len(&of(c)->out) == 0)
+		chan_deliver_writable(c);
+}
+
 static void sock_shutdown(struct chan *c)
 {
 	finish(of(c));
@@ -156,6 +162,7 @@ static const struct chan_class sock_class = {
 	.name = "socket",
 	.writev = sock_writev,
 	.room = sock_room,
+	.want_room = sock_want_room,
 	.shutdown = sock_shutdown,
 	.set_reading = sock_set_reading,
 	.release = sock_release,

@@ -370,6 +370,11 @@ static size_t tls_writev(struct chan *c, const struct iovec *iov, int n)
 	return took;
 }
 
+static void tls_want_room(struct chan *c)
+{
+	chan_want_room(of(c)->below);
+}
+
 static void tls_shutdown(struct chan *c)
 {
 	if (of(c)->state == OPEN)
@@ -402,6 +407,7 @@ static const struct chan_class tls_class = {
 	.name = "tls",
 	.writev = tls_writev,
 	.room = tls_room,
+	.want_room = tls_want_room,
 	.shutdown = tls_shutdown,
 	.set_reading = tls_set_reading,
 	.release = tls_release,

@@ -364,6 +364,11 @@ static void resume(struct h2_stream *s)
 	(void)nghttp2_session_resume_data(s->h2->session, s->id);
 }
 
+void h2_want_room(struct h2_stream *s)
+{
+	s->full = true;
+}
+
 size_t h2_room(const struct h2_stream *s)
 {
 	return s->shut ? 0 : buf_room(&s->out);

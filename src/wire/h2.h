@@ -72,6 +72,8 @@ int h2_respond(struct h2_stream *s, int status);
 size_t h2_write(struct h2_stream *s, const void *bytes, size_t n);
 /* Room that h2_write has now. */
 size_t h2_room(const struct h2_stream *s);
+/* `writable` comes once there is room again, as after a write that took less than offered. */
+void h2_want_room(struct h2_stream *s);
 /* END_STREAM after what was written. */
 void h2_shutdown(struct h2_stream *s);
 /* RST_STREAM with an error code; `closed` follows from within this call. */
