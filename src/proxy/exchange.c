@@ -325,12 +325,16 @@ static void on_dialled(void *user, struct pool_result *r)
 	answer(x, page_status(&x->decision));
 }
 
+static unsigned int pool_flags_of(const struct exchange *x)
+{
+	return (x->flow.dest.scheme == DEST_HTTPS ? POOL_TLS : 0U) | (x->asked ? POOL_ASKED : 0U) |
+	       (x->req.websocket ? POOL_H1 : 0U);
+}
+
 static void dial(struct exchange *x)
 {
-	bool tls = x->flow.dest.scheme == DEST_HTTPS;
-
 	x->state = CONNECTING;
-	x->dial = pool_dial(intercept_pool(x->env->proxy->intercept), &x->flow, tls, x->asked, on_dialled, x);
+	x->dial = pool_dial(intercept_pool(x->env->proxy->intercept), &x->flow, pool_flags_of(x), on_dialled, x);
 	if (!x->dial)
 		refuse(x, 503, "limit", "too many connections to this host, or in all");
 }
@@ -338,7 +342,6 @@ static void dial(struct exchange *x)
 /* Allowed: from here on the request is what the origin gets. */
 static void connect_back(struct exchange *x)
 {
-	bool tls = x->flow.dest.scheme == DEST_HTTPS;
 	struct origin *o;
 
 	if (request_clean(&x->req, &x->target, x->decision.path_matters) < 0) {
@@ -347,7 +350,7 @@ static void connect_back(struct exchange *x)
 	}
 	inject(x);
 	decide_watch_add(decide_of(x), &x->watch);
-	o = pool_take(intercept_pool(x->env->proxy->intercept), &x->flow, tls, x->asked, &x->decision);
+	o = pool_take(intercept_pool(x->env->proxy->intercept), &x->flow, pool_flags_of(x), &x->decision);
 	if (o)
 		open_back(x, o);
 	else if (!x->decision.allow)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "proxy/due.h"
 #include "proxy/h1f.h"
+#include "proxy/h2f.h"
 #include "proxy/mint.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
@@ -111,7 +112,7 @@ static void on_tls(void *user, struct chan *c, const char *why, long verify)
 	}
 	s->env.refusal = NULL;
 	starting_free(s);
-	(void)h1f_start(i, c, &env);
+	(void)(tls_is_h2(c) ? h2f_start(i, c, &env) : h1f_start(i, c, &env));
 }
 
 static void handshake(struct starting *s, X509 *leaf)
@@ -226,8 +227,8 @@ struct intercept *intercept_new(struct proxy *p)
 		return NULL;
 	}
 	i->mint = mint_new(p->loop, on_lost, i);
-	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint), &i->dues, false) : NULL;
-	i->tlsb = tlsb_new(&i->dues, false);
+	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint), &i->dues, true) : NULL;
+	i->tlsb = tlsb_new(&i->dues);
 	i->pool = pool_new(i);
 	if (i->tlsf && i->tlsb && i->pool)
 		return i;

@@ -34,6 +34,7 @@ struct origin {
 	TAILQ_ENTRY(origin) link;         /* of all of the pool's */
 	struct dest dest;
 	bool tls;
+	bool h2;
 	struct policy_address at; /* where it is connected to */
 	uint64_t generation;      /* of the policy when it was made */
 	bool idle;                /* may be given out, for one more exchange */

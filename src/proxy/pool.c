@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * pool: see pool.h. All origins stand in one list, idle ones that were used last in front; there are at most POOL_MAX.
+ *
+ * A wait either makes a connection itself (dial, then handshake) or follows another that does: it has a leader. When the leader's turns
+ * out to be HTTP/2, its followers share it as far as it has room; else, or when the leader fails or goes, they make their own, the
+ * next one leading again where the protocol is still unknown. Destinations that chose HTTP/1.1 are remembered, and not waited for.
  */
 #include "proxy/pool.h"
 
@@ -10,10 +14,13 @@
 
 #include "base/str.h"
 #include "proxy/h1b.h"
+#include "proxy/h2b.h"
 #include "proxy/intercept.h"
 #include "proxy/proxy.h"
 #include "proxy/tlsb.h"
 #include "proxy/tlsf.h"
+
+#define H1_KNOWN 64
 
 struct pool {
 	struct intercept *intercept; /* borrowed */
@@ -22,6 +29,8 @@ struct pool {
 	TAILQ_HEAD(, pool_wait) waits;
 	size_t n; /* of all and of those that are being made */
 	struct decide_watch watch;
+	struct dest h1_known[H1_KNOWN]; /* a ring; host "": none */
+	unsigned int h1_next;
 };
 
 struct pool_wait {
@@ -29,7 +38,9 @@ struct pool_wait {
 	struct pool *pool;
 	struct flow *flow; /* borrowed */
 	struct dest dest;
-	bool tls;
+	unsigned int flags;
+	struct pool_wait *leader; /* NULL: makes its own */
+	bool orphan;              /* its leader is done with, and it is about to be released */
 	pool_done *done;
 	void *user;
 	struct dial *dial;    /* resolving and connecting */
@@ -106,44 +117,98 @@ static void on_policy(struct decide_watch *w)
 
 /* --- taking one --- */
 
-struct origin *pool_take(struct pool *p, struct flow *f, bool tls, bool asked, struct decision *ret)
+static bool fits(const struct pool *p, const struct origin *o, const struct dest *d, unsigned int flags)
+{
+	return o->idle && o->tls == ((flags & POOL_TLS) != 0) && !(o->h2 && (flags & POOL_H1)) &&
+	       o->generation == decide_generation(p->decide) && dest_equal(&o->dest, d);
+}
+
+/* The flow is to go by o, if the policy says so of its address. false: not, and *ret says whether another may be looked for. */
+static bool share(struct pool *p, struct origin *o, struct flow *f, unsigned int flags, struct decision *ret)
+{
+	decide_now(p->decide, f, &o->at, (flags & POOL_ASKED) != 0, ret);
+	if (!ret->allow) {
+		/* The dialler looks for an address that may be had, and records what comes of it. */
+		ret->allow = true;
+		return false;
+	}
+	if (!f->recorded && decide_record(p->decide, f, ret) < 0)
+		return false;
+	f->address = o->at.address;
+	o->reused = true;
+	origin_busy(o);
+	return true;
+}
+
+struct origin *pool_take(struct pool *p, struct flow *f, unsigned int flags, struct decision *ret)
 {
 	struct origin *o;
 
-	TAILQ_FOREACH(o, &p->all, link) {
-		if (!o->idle || o->tls != tls || o->generation != decide_generation(p->decide) || !dest_equal(&o->dest, &f->dest))
-			continue;
-		decide_now(p->decide, f, &o->at, asked, ret);
-		if (!ret->allow) {
-			/* The dialler looks for an address that may be had, and records what comes of it. */
-			ret->allow = true;
-			return NULL;
-		}
-		if (decide_record(p->decide, f, ret) < 0)
-			return NULL;
-		f->address = o->at.address;
-		o->reused = true;
-		origin_busy(o);
-		return o;
-	}
+	TAILQ_FOREACH(o, &p->all, link)
+		if (fits(p, o, &f->dest, flags))
+			return share(p, o, f, flags, ret) ? o : NULL;
+	return NULL;
+}
+
+/* --- which protocol --- */
+
+static bool is_h1(const struct pool *p, const struct dest *d)
+{
+	for (size_t i = 0; i < H1_KNOWN; i++)
+		if (p->h1_known[i].port && dest_equal(&p->h1_known[i], d))
+			return true;
+	return false;
+}
+
+static void learn_h1(struct pool *p, const struct dest *d)
+{
+	if (!is_h1(p, d))
+		p->h1_known[p->h1_next++ % H1_KNOWN] = *d;
+}
+
+static void learn_h2(struct pool *p, const struct dest *d)
+{
+	for (size_t i = 0; i < H1_KNOWN; i++)
+		if (dest_equal(&p->h1_known[i], d))
+			p->h1_known[i].port = 0;
+}
+
+static bool may_be_h2(const struct pool *p, const struct dest *d, unsigned int flags)
+{
+	return (flags & POOL_TLS) && !(flags & POOL_H1) && !is_h1(p, d);
+}
+
+/* Whom to wait for. */
+static struct pool_wait *find_leader(struct pool *p, const struct dest *d, unsigned int flags)
+{
+	struct pool_wait *w;
+
+	if (!may_be_h2(p, d, flags))
+		return NULL;
+	TAILQ_FOREACH(w, &p->waits, link)
+		if (!w->leader && !w->orphan && may_be_h2(p, d, w->flags) && dest_equal(&w->dest, d))
+			return w;
 	return NULL;
 }
 
 /* --- making one --- */
 
+static void on_dial(void *user, struct dial_result *d);
+
 static void wait_free(struct pool_wait *w)
 {
+	struct pool_wait *f;
+
+	TAILQ_FOREACH(f, &w->pool->waits, link)
+		if (f->leader == w) {
+			f->leader = NULL;
+			f->orphan = true;
+		}
 	TAILQ_REMOVE(&w->pool->waits, w, link);
 	w->pool->n--;
 	dial_cancel(w->dial);
 	tls_cancel(w->handshake);
 	free(w);
-}
-
-void pool_cancel(struct pool_wait *w)
-{
-	if (w)
-		wait_free(w);
 }
 
 static void fail(struct pool_wait *w, const char *reason, const char *text)
@@ -157,49 +222,146 @@ static void fail(struct pool_wait *w, const char *reason, const char *text)
 	done(user, &r);
 }
 
-static void ready(struct pool_wait *w, struct chan *c)
+static bool start(struct pool_wait *w)
+{
+	w->leader = NULL;
+	w->dial = dial_start(intercept_proxy(w->pool->intercept), w->flow, (w->flags & POOL_ASKED) != 0, on_dial, w);
+	return w->dial != NULL;
+}
+
+/* One that followed goes on by itself; others may follow it. */
+static void go_alone(struct pool_wait *w)
+{
+	struct pool_result r = { 0 };
+	pool_done *done = w->done;
+	void *user = w->user;
+
+	if (start(w))
+		return;
+	decide_refuse(w->pool->decide, "limit", "too many connections are being made", &r.decision);
+	if (!w->flow->recorded)
+		(void)decide_record(w->pool->decide, w->flow, &r.decision);
+	wait_free(w);
+	done(user, &r);
+}
+
+static struct pool_wait *find_orphan(struct pool *p)
+{
+	struct pool_wait *w;
+
+	TAILQ_FOREACH(w, &p->waits, link)
+		if (w->orphan)
+			return w;
+	return NULL;
+}
+
+/* Its leader's connection, if it can carry one more. */
+static bool join(struct pool_wait *w, struct origin *o)
+{
+	struct pool_result r = { .origin = o, .recorded = true };
+	pool_done *done = w->done;
+	void *user = w->user;
+
+	if (!fits(w->pool, o, &w->dest, w->flags) || !share(w->pool, o, w->flow, w->flags, &r.decision))
+		return false;
+	wait_free(w);
+	done(user, &r);
+	return true;
+}
+
+static bool is_there(const struct pool *p, const struct origin *o)
+{
+	const struct origin *i;
+
+	TAILQ_FOREACH(i, &p->all, link)
+		if (i == o)
+			return true;
+	return false;
+}
+
+/* A leader is done with: o is what it got, NULL where nothing that can be shared. Each call of a wait's `done` may change everything,
+ * so the search begins anew. */
+static void release(struct pool *p, struct origin *o)
+{
+	struct pool_wait *w, *leader;
+
+	while ((w = find_orphan(p))) {
+		w->orphan = false;
+		if (o && is_there(p, o) && join(w, o))
+			continue;
+		/* Not itself: it still counts as one that makes its own. */
+		w->orphan = true;
+		leader = find_leader(p, &w->dest, w->flags);
+		w->orphan = false;
+		w->leader = leader;
+		if (!leader)
+			go_alone(w);
+	}
+}
+
+void pool_cancel(struct pool_wait *w)
+{
+	struct pool *p = w ? w->pool : NULL;
+
+	if (!w)
+		return;
+	wait_free(w);
+	release(p, NULL);
+}
+
+static void ready(struct pool_wait *w, struct chan *c, bool h2)
 {
 	struct pool *p = w->pool;
-	struct origin *o = h1b_new(p, c);
+	struct origin *o = h2 ? h2b_new(p, c, intercept_dues(p->intercept)) : h1b_new(p, c);
 	struct pool_result r = { .origin = o, .recorded = true };
 	pool_done *done = w->done;
 	void *user = w->user;
 
 	if (!o) {
 		fail(w, "limit", "out of memory");
+		release(p, NULL);
 		return;
 	}
 	o->dest = w->dest;
-	o->tls = w->tls;
+	o->tls = (w->flags & POOL_TLS) != 0;
+	o->h2 = h2;
 	o->at = w->at;
 	o->generation = decide_generation(p->decide);
+	if (h2)
+		learn_h2(p, &o->dest);
+	else if (o->tls && !(w->flags & POOL_H1))
+		learn_h1(p, &o->dest);
 	wait_free(w);
 	done(user, &r);
+	release(p, h2 ? o : NULL);
 }
 
 static void on_tls(void *user, struct chan *c, const char *why, long verify)
 {
 	struct pool_wait *w = user;
+	struct pool *p = w->pool;
 	char text[EXPLAIN_MAX], host[DEST_PRINT_MAX];
 
 	w->handshake = NULL;
 	if (c) {
-		ready(w, c);
+		ready(w, c, tls_is_h2(c));
 		return;
 	}
 	dest_print(&w->dest, host);
 	if (verify != X509_V_OK) {
 		(void)str_format(text, sizeof(text), "the certificate of %s is not good: %s", host, why);
 		fail(w, "upstream_cert", text);
-		return;
+	} else {
+		(void)str_format(text, sizeof(text), "no TLS with %s: %s", host, why);
+		fail(w, "unreachable", text);
 	}
-	(void)str_format(text, sizeof(text), "no TLS with %s: %s", host, why);
-	fail(w, "unreachable", text);
+	release(p, NULL);
 }
 
 static void on_dial(void *user, struct dial_result *d)
 {
 	struct pool_wait *w = user;
+	struct pool *p = w->pool;
 	struct pool_result r = { 0 };
 	pool_done *done = w->done;
 	void *who = w->user;
@@ -210,16 +372,19 @@ static void on_dial(void *user, struct dial_result *d)
 		r.recorded = d->recorded_allow;
 		wait_free(w);
 		done(who, &r);
+		release(p, NULL);
 		return;
 	}
 	w->at = d->at;
-	if (!w->tls) {
-		ready(w, d->chan);
+	if (!(w->flags & POOL_TLS)) {
+		ready(w, d->chan, false);
 		return;
 	}
-	w->handshake = tlsb_start(intercept_tlsb(w->pool->intercept), &w->dest, d->chan, on_tls, w);
-	if (!w->handshake)
+	w->handshake = tlsb_start(intercept_tlsb(p->intercept), &w->dest, d->chan, !(w->flags & POOL_H1), on_tls, w);
+	if (!w->handshake) {
 		fail(w, "limit", "out of memory");
+		release(p, NULL);
+	}
 }
 
 /* One more connection to d: makes room where only idle ones are in the way. */
@@ -239,7 +404,7 @@ static bool room_for(struct pool *p, const struct dest *d)
 		}
 	}
 	TAILQ_FOREACH(w, &p->waits, link)
-		same += dest_equal(&w->dest, d);
+		same += !w->leader && dest_equal(&w->dest, d);
 	if (same >= POOL_PER_HOST) {
 		if (spare_same)
 			spare_same->class->close(spare_same);
@@ -253,21 +418,21 @@ static bool room_for(struct pool *p, const struct dest *d)
 	return true;
 }
 
-struct pool_wait *pool_dial(struct pool *p, struct flow *f, bool tls, bool asked, pool_done *done, void *user)
+struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, pool_done *done, void *user)
 {
-	struct pool_wait *w;
+	struct pool_wait *w, *leader = find_leader(p, &f->dest, flags);
 
-	if (!room_for(p, &f->dest) || !(w = calloc(1, sizeof(*w))))
+	if ((!leader && !room_for(p, &f->dest)) || !(w = calloc(1, sizeof(*w))))
 		return NULL;
-	*w = (struct pool_wait){ .pool = p, .flow = f, .dest = f->dest, .tls = tls, .done = done, .user = user };
+	*w = (struct pool_wait){
+		.pool = p, .flow = f, .dest = f->dest, .flags = flags, .leader = leader, .done = done, .user = user
+	};
 	TAILQ_INSERT_TAIL(&p->waits, w, link);
 	p->n++;
-	w->dial = dial_start(intercept_proxy(p->intercept), f, asked, on_dial, w);
-	if (!w->dial) {
-		wait_free(w);
-		return NULL;
-	}
-	return w;
+	if (leader || start(w))
+		return w;
+	wait_free(w);
+	return NULL;
 }
 
 /* --- life --- */

@@ -19,6 +19,12 @@
 struct intercept;
 struct pool_wait;
 
+enum pool_flags {
+	POOL_TLS = 1,
+	POOL_ASKED = 2, /* the user allowed it */
+	POOL_H1 = 4,    /* only HTTP/1.1 will do (WebSocket) */
+};
+
 struct pool_result {
 	struct origin *origin; /* NULL: there is none, and the rest says why */
 	/* As of dial.h: a refusal by the policy, or "unresolved", "unreachable", "log", "limit", or "upstream_cert" (text tells why). */
@@ -31,11 +37,12 @@ struct pool *pool_new(struct intercept *i);
 void pool_free(struct pool *p); /* closes every origin */
 
 /* An idle connection for an allowed flow that was not recorded yet; records it. NULL: there is none (ret->allow), or it may not be
- * (a refusal in *ret: the log cannot be written). fresh: none that was used before. */
-struct origin *pool_take(struct pool *p, struct flow *f, bool tls, bool asked, struct decision *ret);
+ * (a refusal in *ret: the log cannot be written). */
+struct origin *pool_take(struct pool *p, struct flow *f, unsigned int flags, struct decision *ret);
 /* A new connection. f as of dial_start; where it is recorded already (a second try), no second record is written. done is called once, from the
- * loop, unless pool_cancel comes first. NULL: out of memory or too many. */
-struct pool_wait *pool_dial(struct pool *p, struct flow *f, bool tls, bool asked, pool_done *done, void *user);
+ * loop, unless pool_cancel comes first. NULL: out of memory or too many. While a connection to the same destination is being
+ * made that may turn out to be HTTP/2, others wait for it and share it then. */
+struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, pool_done *done, void *user);
 void pool_cancel(struct pool_wait *w);
 
 /* --- for h1b and h2b --- */

@@ -28,7 +28,6 @@ struct tlsb {
 	TAILQ_HEAD(sessions, session) sessions; /* the most recent first */
 	size_t nsessions;
 	struct dues *dues; /* borrowed */
-	bool h2;
 };
 
 /* --- sessions --- */
@@ -145,7 +144,7 @@ static void load_trust(struct tlsb *b)
 
 /* --- life --- */
 
-struct tlsb *tlsb_new(struct dues *dues, bool h2)
+struct tlsb *tlsb_new(struct dues *dues)
 {
 	struct tlsb *b = calloc(1, sizeof(*b));
 
@@ -155,7 +154,6 @@ struct tlsb *tlsb_new(struct dues *dues, bool h2)
 	}
 	b->trust_fd = -1;
 	b->dues = dues;
-	b->h2 = h2;
 	TAILQ_INIT(&b->sessions);
 	tls_context(b->ctx);
 	(void)SSL_CTX_set_app_data(b->ctx, b);
@@ -188,10 +186,10 @@ static int set_name(SSL *ssl, const struct dest *dest)
 	return 0;
 }
 
-static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest)
+static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest, bool h2)
 {
 	static const uint8_t both[] = "\2h2\10http/1.1";
-	const uint8_t *alpn = b->h2 ? both : both + 3;
+	const uint8_t *alpn = h2 ? both : both + 3;
 	struct dest *mine = malloc(sizeof(*mine));
 	struct session *s = find(b, dest);
 
@@ -208,13 +206,13 @@ static int prepare(struct tlsb *b, SSL *ssl, const struct dest *dest)
 	return 0;
 }
 
-struct tls *tlsb_start(struct tlsb *b, const struct dest *dest, struct chan *below, tls_done *done, void *user)
+struct tls *tlsb_start(struct tlsb *b, const struct dest *dest, struct chan *below, bool h2, tls_done *done, void *user)
 {
 	SSL *ssl;
 
 	load_trust(b);
 	ssl = SSL_new(b->ctx);
-	if (!ssl || prepare(b, ssl, dest) < 0) {
+	if (!ssl || prepare(b, ssl, dest, h2) < 0) {
 		SSL_free(ssl);
 		chan_free(below);
 		return NULL;

@@ -16,12 +16,12 @@
 
 struct tlsb;
 
-/* dues: borrowed; h2: HTTP/2 is offered. NULL: out of memory. */
-struct tlsb *tlsb_new(struct dues *dues, bool h2);
+/* dues: borrowed. NULL: out of memory. */
+struct tlsb *tlsb_new(struct dues *dues);
 void tlsb_free(struct tlsb *b);
 /* The certificates to trust, PEM, owned from here on; read when the first connection is made. Before that none is trusted. */
 void tlsb_trust(struct tlsb *b, int fd);
-/* As tls_start. */
-struct tls *tlsb_start(struct tlsb *b, const struct dest *dest, struct chan *below, tls_done *done, void *user);
+/* h2: HTTP/2 is offered, before HTTP/1.1. As tls_start. */
+struct tls *tlsb_start(struct tlsb *b, const struct dest *dest, struct chan *below, bool h2, tls_done *done, void *user);
 
 #endif

@@ -188,7 +188,7 @@ class Case(unittest.TestCase):
         """curl in the host's namespace, by the proxy's own way in."""
         if not hasattr(p, "port"):
             p.port = p.listen()
-        argv = ["curl", "-sS", "--max-time", "20", "-x", f"http://127.0.0.1:{p.port}"]
+        argv = ["curl", "-sS", "--http1.1", "--max-time", "20", "-x", f"http://127.0.0.1:{p.port}"]
         if ca:
             argv += ["--cacert", self.tmp + "/guest-ca.pem"]
         env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
