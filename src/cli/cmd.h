@@ -69,7 +69,7 @@ struct cmd {
 extern const struct cmd cli_root;
 
 /* The commands, one per file. */
-extern const struct cmd cmd_create, cmd_daemon, cmd_diagnose, cmd_exec, cmd_help, cmd_inspect, cmd_ls, cmd_rm, cmd_run,
+extern const struct cmd cmd_create, cmd_daemon, cmd_diagnose, cmd_exec, cmd_help, cmd_inspect, cmd_ls, cmd_ports, cmd_rm, cmd_run,
 	cmd_stop, cmd_version;
 
 /* Keeps "try: ..." for the error that is returned next. */

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "cli/api.h"
+#include "wire/portmap.h"
 
 struct values {
 	bool json;
@@ -52,6 +53,22 @@ static void line(const char *what, const char *value)
 		(void)printf("%-12s %s\n", what, value);
 }
 
+static void print_ports(const json_t *list)
+{
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach(list, i, p) {
+		char host[PORTMAP_TEXT_MAX];
+		struct portmap m;
+
+		if (portmap_read(p, "port", &m, NULL) < 0)
+			continue;
+		portmap_host(host, &m);
+		(void)printf("%-12s %s -> %u/tcp\n", i ? "" : "Ports:", host, (unsigned)m.sandbox_port);
+	}
+}
+
 static void print(const json_t *v)
 {
 	const json_t *limits = json_object_get(v, "limits"), *w;
@@ -70,6 +87,7 @@ static void print(const json_t *v)
 			     json_is_true(json_object_get(w, "missing")) ? ", missing" : "");
 	(void)printf("%-12s %lld\n", "CPUs:", (long long)json_integer_value(json_object_get(limits, "cpus")));
 	(void)printf("%-12s %lld MiB\n", "Memory:", (long long)json_integer_value(json_object_get(limits, "memory_mib")));
+	print_ports(json_object_get(v, "ports"));
 	line("Accelerator:", cli_str(v, "accel"));
 	line("Kernel:", cli_str(v, "guest_release"));
 	(void)printf("%-12s %lld\n", "Sessions:", (long long)json_integer_value(json_object_get(v, "sessions")));

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/api.h"
 #include "cli/table.h"
+#include "wire/portmap.h"
 
 #define COLUMNS 5
 #define CELL_MAX 65536
@@ -46,10 +47,15 @@ static char *ports_cell(const json_t *sandbox)
 	size_t i;
 
 	buf_init(&b, CELL_MAX);
-	json_array_foreach(json_object_get(sandbox, "ports"), i, p)
-		(void)buf_printf(&b, "%s%s:%lld->%lld/%s", i ? ", " : "", cli_str(p, "host_ip"),
-				 (long long)json_integer_value(json_object_get(p, "host_port")),
-				 (long long)json_integer_value(json_object_get(p, "sandbox_port")), cli_str(p, "protocol"));
+	json_array_foreach(json_object_get(sandbox, "ports"), i, p) {
+		char host[PORTMAP_TEXT_MAX];
+		struct portmap m;
+
+		if (portmap_read(p, "port", &m, NULL) < 0)
+			continue;
+		portmap_host(host, &m);
+		(void)buf_printf(&b, "%s%s->%u/tcp", i ? ", " : "", host, (unsigned)m.sandbox_port);
+	}
 	cell = str_new("%s", buf_cstr(&b) ? buf_cstr(&b) : "");
 	buf_done(&b);
 	return cell;

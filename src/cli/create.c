@@ -14,6 +14,7 @@
 #include "cli/api.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "wire/portmap.h"
 
 #define MEMORY_MIN_MIB 512
 #define CPUS_MAX 4096
@@ -32,6 +33,18 @@ static int option_memory(struct create *o, const char *arg, struct err *err)
 	return 0;
 }
 
+static int option_publish(struct create *o, const char *arg, struct err *err)
+{
+	struct portmap m;
+	int r = portmap_parse(arg, &m, err);
+
+	if (r < 0)
+		return err_wrap(err, "--publish");
+	if (!o->ports)
+		o->ports = json_array();
+	return json_array_append_new(o->ports, portmap_write(&m)) < 0 ? err_set(err, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
+}
+
 int create_option(struct create *o, int key, const char *arg, struct err *err)
 {
 	uint64_t n;
@@ -48,6 +61,8 @@ int create_option(struct create *o, int key, const char *arg, struct err *err)
 		o->cpus = (int)n;
 		o->has_cpus = true;
 		return 0;
+	case 'p':
+		return option_publish(o, arg, err);
 	case 'e':
 		return envset_flag(&o->env, arg, err);
 	case CREATE_ENV_FILE:
@@ -60,6 +75,7 @@ int create_option(struct create *o, int key, const char *arg, struct err *err)
 void create_done(struct create *o)
 {
 	envset_done(&o->env);
+	json_decref(o->ports);
 }
 
 struct progress {
@@ -143,6 +159,8 @@ static json_t *request_body(const struct create *o, const struct create_what *w)
 		(void)json_object_set_new(body, "memory_mib", json_integer((json_int_t)o->memory_mib));
 	if (o->has_cpus)
 		(void)json_object_set_new(body, "cpus", json_integer(o->cpus));
+	if (o->ports)
+		(void)json_object_set(body, "ports", o->ports);
 	if (w->reuse)
 		(void)json_object_set_new(body, "reuse", json_true());
 	return body;

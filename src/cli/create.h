@@ -16,6 +16,7 @@ struct create {
 	bool has_cpus;
 	int cpus; /* with has_cpus; 0: all */
 	struct envset env;
+	json_t *ports; /* owned; array as the API has them; NULL: none */
 };
 
 enum { CREATE_NAME = 0x100, CREATE_CPUS, CREATE_ENV_FILE };
@@ -25,6 +26,8 @@ enum { CREATE_NAME = 0x100, CREATE_CPUS, CREATE_ENV_FILE };
 		{ "memory", 'm', "SIZE", 0,                                                                         \
 		  "Memory, such as 2048m or 8g, at least 512m (default: half of the host's, at most 32g)", 0 },     \
 		{ "cpus", CREATE_CPUS, "N", 0, "Processors (default: 0, all of the host's)", 0 },                   \
+		{ "publish", 'p', "SPEC", 0,                                                                         \
+		  "Publish a port on this host, [[HOST_IP:]HOST_PORT:]SANDBOX_PORT; may be repeated", 0 },           \
 		{ "env", 'e', "NAME[=VALUE]", 0, "Set a variable; without a value, take the one that sbx has", 0 }, \
 	{                                                                                                           \
 		"env-file", CREATE_ENV_FILE, "FILE", 0, "Read variables from a file, one NAME=VALUE per line", 0    \

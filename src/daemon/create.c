@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "daemon/agent.h"
 #include "daemon/field.h"
+#include "daemon/ports.h"
 #include "daemon/settings.h"
 #include "daemon/template.h"
 
@@ -155,7 +156,7 @@ static int plan_workspaces(const struct env_dirs *dirs, const json_t *body, stru
 static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct create_plan *p, struct err *err)
 {
 	static const char *const keys[] = { "agent", "workspaces", "name",  "memory_mib", "cpus",
-					    "env",   "keep",       "reuse", NULL };
+					    "env",   "keep",       "reuse", "ports",      NULL };
 	const char *agent = NULL, *name = NULL;
 	int r = field_only(body, "the request", keys, err);
 
@@ -175,6 +176,8 @@ static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct cre
 		r = plan_size(body, &p->row, err);
 	if (r == 0)
 		r = plan_env(body, &p->row, err);
+	if (r == 0)
+		r = ports_plan(json_object_get(body, "ports"), &p->row, err);
 	if (r == 0)
 		r = plan_workspaces(dirs, body, &p->row, err);
 	if (r < 0)

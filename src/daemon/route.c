@@ -23,6 +23,7 @@ static const struct {
 	{ "POST", "/v1/sandboxes/*/stop", api_stop },    { "POST", "/v1/sandboxes/*/keep", api_keep },
 	{ "GET", "/v1/sandboxes/*/status", api_status }, { "POST", "/v1/templates/base", api_template_ensure },
 	{ "GET", "/v1/templates", api_template_list },   { "GET", "/v1/settings", api_settings },
+	{ "GET", "/v1/sandboxes/*/ports", api_ports },   { "POST", "/v1/sandboxes/*/ports", api_ports_change },
 	{ "GET", "/v1/diagnose", api_diagnose },         { "POST", "/v1/shutdown", api_shutdown },
 };
 

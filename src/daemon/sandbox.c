@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "daemon/boot.h"
 #include "daemon/field.h"
+#include "daemon/ports.h"
 #include "daemon/vmlink.h"
 
 #define SILENT_MS 10000 /* for the first word of a supervisor that was found */
@@ -222,9 +223,10 @@ static void on_message(void *user, json_t *event)
 		s->last_error = (struct err){ 0 };
 	s->silent = false;
 	note_facts(s, event);
-	if (str_eq(state, "running"))
+	if (str_eq(state, "running")) {
+		ports_note(s, json_object_get(event, "ports"));
 		on_running(s);
-	else if (str_eq(state, "stopping") || str_eq(state, "stopped") || str_eq(state, "failed"))
+	} else if (str_eq(state, "stopping") || str_eq(state, "stopped") || str_eq(state, "failed"))
 		on_ending(s, str_eq(state, "failed"));
 }
 
@@ -529,9 +531,9 @@ json_t *sandbox_json(const struct sandbox *s, bool full)
 	const struct store_row *row = &s->row;
 	bool missing;
 	json_t *w = workspaces_json(row, &missing);
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:[], s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:i, s:s?}", "id",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:i, s:s?}", "id",
 			      row->id, "name", row->name, "agent", row->agent, "status", sandbox_status(s), "ports",
-			      "workspaces", w, "workspace_missing", missing, "created_at", row->created_at,
+			      ports_json(row), "workspaces", w, "workspace_missing", missing, "created_at", row->created_at,
 			      "last_used_at", row->last_used_at[0] ? row->last_used_at : NULL, "cpus", (int)row->cpus,
 			      "memory_mib", (json_int_t)row->memory_mib, "keep", row->keep, "sessions",
 			      (int)s->sessions, "accel", s->accel[0] ? s->accel : NULL);

@@ -60,6 +60,7 @@ struct sandbox {
 	bool silent;      /* adopted, and has not said a word yet */
 	bool stop_asked;  /* somebody asked for the stop: its end is not a crash */
 	bool removing;    /* DELETE under way: no start any more */
+	bool publishing;  /* a change of the published ports is under way */
 	unsigned sessions;
 	char accel[16];        /* "" unknown */
 	struct err last_error; /* why the last start failed or the machine died; ERR_NONE: all well */

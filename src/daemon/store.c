@@ -16,8 +16,11 @@
 enum statement {
 	EACH_SANDBOX,
 	EACH_WORKSPACE,
+	EACH_PORT,
 	ADD_SANDBOX,
 	ADD_WORKSPACE,
+	ADD_PORT,
+	REMOVE_PORTS,
 	REMOVE,
 	SET_KEEP,
 	SET_LAST_USED,
@@ -33,6 +36,10 @@ static const char *const sql[STATEMENTS] = {
 		"INSERT INTO sandboxes (id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, "
 		"template, keep) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[ADD_WORKSPACE] = "INSERT INTO workspaces (sandbox, idx, path, readonly, type) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[EACH_PORT] = "SELECT host_ip, host_port, sandbox_port, chosen FROM ports WHERE sandbox = ?1 ORDER BY idx",
+	[ADD_PORT] = "INSERT INTO ports (sandbox, idx, host_ip, host_port, sandbox_port, chosen) "
+		     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[REMOVE_PORTS] = "DELETE FROM ports WHERE sandbox = ?1",
 	[REMOVE] = "DELETE FROM sandboxes WHERE id = ?1",
 	[SET_KEEP] = "UPDATE sandboxes SET keep = ?2 WHERE id = ?1",
 	[SET_LAST_USED] = "UPDATE sandboxes SET last_used_at = ?2 WHERE id = ?1",
@@ -61,6 +68,15 @@ static const char *const migrations[] = {
 	"  type TEXT NOT NULL CHECK (type IN ('dir', 'file')),"
 	"  PRIMARY KEY (sandbox, idx),"
 	"  UNIQUE (sandbox, path)"
+	") STRICT, WITHOUT ROWID;",
+	"CREATE TABLE ports ("
+	"  sandbox TEXT NOT NULL REFERENCES sandboxes (id) ON DELETE CASCADE,"
+	"  idx INTEGER NOT NULL CHECK (idx >= 0),"
+	"  host_ip TEXT NOT NULL,"
+	"  host_port INTEGER NOT NULL CHECK (host_port BETWEEN 0 AND 65535),"
+	"  sandbox_port INTEGER NOT NULL CHECK (sandbox_port BETWEEN 1 AND 65535),"
+	"  chosen INTEGER NOT NULL CHECK (chosen BETWEEN 0 AND 65535),"
+	"  PRIMARY KEY (sandbox, idx)"
 	") STRICT, WITHOUT ROWID;",
 };
 
@@ -281,6 +297,40 @@ static int add_workspaces(struct store *s, const struct store_row *row, struct e
 	return r;
 }
 
+static int add_ports(struct store *s, const char *id, const struct store_port *ports, size_t n, struct err *err)
+{
+	sqlite3_stmt *q = s->statements[ADD_PORT];
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		bind_text(q, 1, id);
+		(void)sqlite3_bind_int64(q, 2, (sqlite3_int64)i);
+		bind_text(q, 3, ports[i].map.host_ip);
+		(void)sqlite3_bind_int(q, 4, ports[i].map.host_port);
+		(void)sqlite3_bind_int(q, 5, ports[i].map.sandbox_port);
+		(void)sqlite3_bind_int(q, 6, ports[i].chosen);
+		r = run(s, q, err);
+	}
+	return r;
+}
+
+int store_set_ports(struct store *s, const char *id, const struct store_port *ports, size_t n, struct err *err)
+{
+	int r = execute(s, "BEGIN IMMEDIATE", err);
+
+	if (r < 0)
+		return r;
+	bind_text(s->statements[REMOVE_PORTS], 1, id);
+	r = run(s, s->statements[REMOVE_PORTS], err);
+	if (r == 0)
+		r = add_ports(s, id, ports, n, err);
+	if (r == 0)
+		r = execute(s, "COMMIT", err);
+	if (r < 0)
+		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
 int store_add(struct store *s, const struct store_row *row, struct err *err)
 {
 	int r = execute(s, "BEGIN IMMEDIATE", err);
@@ -290,6 +340,8 @@ int store_add(struct store *s, const struct store_row *row, struct err *err)
 	r = add_sandbox(s, row, err);
 	if (r == 0)
 		r = add_workspaces(s, row, err);
+	if (r == 0)
+		r = add_ports(s, row->id, row->ports, row->nports, err);
 	if (r == 0)
 		r = execute(s, "COMMIT", err);
 	if (r < 0)
@@ -368,6 +420,31 @@ static int read_workspaces(struct store *s, struct store_row *row, struct err *e
 	return r;
 }
 
+static int read_ports(struct store *s, struct store_row *row, struct err *err)
+{
+	sqlite3_stmt *q = s->statements[EACH_PORT];
+	int r = 0, step;
+
+	bind_text(q, 1, row->id);
+	while ((step = sqlite3_step(q)) == SQLITE_ROW && row->nports < PORTMAP_MAX) {
+		struct store_port *p = &row->ports[row->nports];
+
+		if (!take_text(q, 0, p->map.host_ip, sizeof(p->map.host_ip)))
+			break;
+		p->map.v6 = strchr(p->map.host_ip, ':') != NULL;
+		p->map.host_port = (uint16_t)sqlite3_column_int(q, 1);
+		p->map.sandbox_port = (uint16_t)sqlite3_column_int(q, 2);
+		p->chosen = (uint16_t)sqlite3_column_int(q, 3);
+		row->nports++;
+	}
+	if (step != SQLITE_DONE)
+		r = step == SQLITE_ROW ? err_set(err, ERR_INTERNAL, EUCLEAN,
+						 "the registry holds ports of sandbox '%s' that cannot be read", row->name)
+				       : failed(s, err);
+	(void)sqlite3_reset(q);
+	return r;
+}
+
 static int read_row(struct store *s, sqlite3_stmt *q, struct store_row *row, struct err *err)
 {
 	bool ok = take_text(q, 0, row->id, sizeof(row->id)) && take_text(q, 1, row->name, sizeof(row->name)) &&
@@ -386,7 +463,7 @@ static int read_row(struct store *s, sqlite3_stmt *q, struct store_row *row, str
 			       "the registry %.300s holds a record that cannot be read (sandbox %.63s): repair or move "
 			       "it away",
 			       s->path, row->name);
-	return read_workspaces(s, row, err);
+	return read_workspaces(s, row, err) < 0 ? err_code(err) : read_ports(s, row, err);
 }
 
 int store_each(struct store *s, int (*row)(void *user, struct store_row *row, struct err *err), void *user,

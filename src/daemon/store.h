@@ -17,10 +17,17 @@
 #include "base/err.h"
 #include "daemon/name.h"
 #include "daemon/workspace.h"
+#include "wire/portmap.h"
 
 #define STORE_ID_SIZE 37
 #define STORE_TIME_SIZE 24
 #define STORE_HEX_SIZE 33
+
+/* One published port. */
+struct store_port {
+	struct portmap map;
+	uint16_t chosen; /* where map leaves the host port open: the one that was chosen last; 0: none yet */
+};
 
 /* One sandbox, as remembered. */
 struct store_row {
@@ -37,6 +44,8 @@ struct store_row {
 	bool keep;
 	struct workspace workspaces[WORKSPACE_MAX]; /* owned; the first is the primary one */
 	size_t nworkspaces;
+	struct store_port ports[PORTMAP_MAX]; /* published */
+	size_t nports;
 };
 
 struct store;
@@ -53,6 +62,8 @@ int store_each(struct store *s, int (*row)(void *user, struct store_row *row, st
 int store_add(struct store *s, const struct store_row *row, struct err *err);
 int store_remove(struct store *s, const char *id, struct err *err);
 int store_set_keep(struct store *s, const char *id, bool keep, struct err *err);
+/* Replaces the published ports. */
+int store_set_ports(struct store *s, const char *id, const struct store_port *ports, size_t n, struct err *err);
 int store_set_last_used(struct store *s, const char *id, const char *time, struct err *err);
 
 void store_row_done(struct store_row *row);

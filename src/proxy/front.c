@@ -18,12 +18,17 @@
 #include "proxy/proxy.h"
 #include "wire/h2.h"
 
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define PREFACE_BYTES (sizeof(PREFACE) - 1)
+#define PREFACE_AGAIN 10 /* bytes of it whose last one is a 'P' again */
+
 struct front {
 	struct pump pump;
 	struct h2 *h2; /* owned; NULL: over */
 	struct proxy *proxy;
 	size_t nstreams;
 	bool freed, pump_closed;
+	size_t preface; /* bytes of the client's preface that have come; PREFACE_BYTES: the session has begun */
 	bool busy; /* inside the session: freeing it waits until we are out */
 };
 
@@ -207,13 +212,39 @@ static void leave(struct front *f)
 	pump_stop(&f->pump);
 }
 
+/* Skips what an earlier session left in the pipe, up to the client's preface (RFC 9113 section 3.4); the bytes after the
+ * skipped ones. A 'P' in its middle is the only place where a wrong byte may begin it anew. */
+static size_t skip(struct front *f, const uint8_t *bytes, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && f->preface < PREFACE_BYTES) {
+		while (f->preface > 0 && bytes[i] != (uint8_t)PREFACE[f->preface])
+			f->preface = f->preface == PREFACE_AGAIN ? 1 : 0;
+		f->preface += bytes[i] == (uint8_t)PREFACE[f->preface];
+		i++;
+	}
+	return i;
+}
+
+static int feed(struct front *f, const uint8_t *bytes, size_t n)
+{
+	bool met = f->preface == PREFACE_BYTES;
+	size_t skipped = met ? 0 : skip(f, bytes, n);
+	int r = 0;
+
+	if (!met && f->preface == PREFACE_BYTES)
+		r = h2_feed(f->h2, (const uint8_t *)PREFACE, PREFACE_BYTES);
+	return r < 0 || skipped == n ? r : h2_feed(f->h2, bytes + skipped, n - skipped);
+}
+
 static int on_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 {
 	struct front *f = p->user;
 	int r;
 
 	f->busy = true;
-	r = h2_feed(f->h2, bytes, n);
+	r = feed(f, bytes, n);
 	if (!f->freed && r == 0)
 		pump_kick(p);
 	leave(f);
@@ -225,6 +256,9 @@ static long on_pull(struct pump *p, const uint8_t **ret)
 	struct front *f = p->user;
 	long n;
 
+	/* Nobody may be there yet: what is said now could be lost with what the port holds when the guest opens it. */
+	if (f->preface < PREFACE_BYTES)
+		return 0;
 	f->busy = true;
 	n = h2_pull(f->h2, ret);
 	leave(f);
@@ -236,6 +270,10 @@ static void on_end(struct pump *p, int error)
 	struct front *f = p->user;
 
 	h2_free(TAKE_PTR(f->h2));
+	if (error)
+		log_warn("event=door error=\"%s\"", strerror(-error));
+	if (error)
+		log_warn("event=door error=\"%s\"", strerror(-error));
 	if (!f->freed)
 		proxy_end(f->proxy, error == 0 ? "the door ended" : "the door failed");
 }

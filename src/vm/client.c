@@ -216,14 +216,14 @@ static void begin_answer(struct client *c, const json_t *req)
 
 static void begin_ports(struct client *c, const json_t *req)
 {
-	struct ports_change *change = calloc(1, sizeof(*change));
+	struct portmap_change *change = calloc(1, sizeof(*change));
 	struct err err;
 	int r;
 
 	if (c->m->state != MACHINE_RUNNING) {
 		reply_error(c, ERR_CONFLICT, "the sandbox is starting or stopping: try again");
 	} else {
-		r = change ? ports_read_change(req, change, &err) : err_errno(&err, ENOMEM, "cannot publish a port");
+		r = change ? portmap_read_change(req, change, &err) : err_errno(&err, ENOMEM, "cannot publish a port");
 		if (r == 0)
 			r = ports_apply(c->m->ports, change, &err);
 		if (r < 0) {
@@ -236,6 +236,11 @@ static void begin_ports(struct client *c, const json_t *req)
 	free(change);
 }
 
+static bool is_over(const struct machine *m)
+{
+	return m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED;
+}
+
 static void request(struct client *c, const char *text, size_t n)
 {
 	json_error_t je;
@@ -245,6 +250,12 @@ static void request(struct client *c, const char *text, size_t n)
 	c->role = ROLE_DONE;
 	if (!op) {
 		reply_error(c, ERR_INVALID, "the request must be JSON with an \"op\"");
+	} else if (is_over(c->m) && str_eq(op, "watch")) {
+		/* A start may fail before whoever asked for it is here. */
+		send_json(c, RECORD_EVENT, machine_describe(c->m));
+		finish(c);
+	} else if (is_over(c->m)) {
+		reply_error(c, ERR_CONFLICT, "the sandbox has stopped");
 	} else if (str_eq(op, "exec")) {
 		begin_exec(c);
 	} else if (str_eq(op, "watch")) {
@@ -366,8 +377,6 @@ static void add(struct machine *m, int fd)
 	m->clients = c;
 	m->nclients++;
 	m->met = true;
-	if (m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED)
-		reply_error(c, ERR_CONFLICT, "the sandbox has stopped");
 }
 
 static void on_connect(uv_poll_t *h, int status, int events)

@@ -56,6 +56,7 @@ struct ports {
 	uv_loop_t *loop;     /* borrowed */
 	struct door *door;   /* borrowed; NULL: not open */
 	uv_timer_t again;
+	const char *starting; /* borrowed: the sandbox's name while the machine is not there yet; NULL */
 	struct listener *listeners; /* owned, in the order of their publishing */
 	size_t connections;
 	unsigned handles; /* listeners and the timer, not yet closed */
@@ -300,11 +301,17 @@ static void listener_free(struct listener *l)
 	own_close_p(&l->fd);
 }
 
-static int explain(const struct portmap *m, int errnum, struct err *err)
+/* sandbox: the one that cannot start because of it; NULL: it runs. */
+static int explain(const struct portmap *m, int errnum, const char *sandbox, struct err *err)
 {
 	char where[PORTMAP_TEXT_MAX];
 
 	portmap_host(where, m);
+	if (errnum == EADDRINUSE && sandbox)
+		return err_set(err, ERR_CONFLICT, EADDRINUSE,
+			       "cannot publish port %u: %s is in use on this host: end what uses it, or take it back with `sbx ports %s "
+			       "--unpublish %s:%u`",
+			       (unsigned)m->sandbox_port, where, sandbox, where, (unsigned)m->sandbox_port);
 	if (errnum == EADDRINUSE)
 		return err_set(err, ERR_CONFLICT, EADDRINUSE,
 			       "cannot publish port %u: %s is in use on this host: choose another host port, or leave it out to have "
@@ -378,7 +385,7 @@ static int listener_new(struct ports *p, const struct portmap *want, uint16_t pr
 	}
 	free(l);
 	if (fd < 0)
-		return explain(want, -fd, err);
+		return explain(want, -fd, p->starting, err);
 	(void)close(fd);
 	return err_errno(err, ENOMEM, "cannot publish a port");
 }
@@ -415,6 +422,7 @@ struct ports *ports_new(uv_loop_t *loop, const struct spec *spec, struct err *er
 	(void)uv_timer_init(loop, &p->again);
 	p->again.data = p;
 	p->handles = 1;
+	p->starting = spec->name;
 	for (size_t i = 0; i < spec->nports; i++) {
 		struct listener *l;
 
@@ -424,6 +432,7 @@ struct ports *ports_new(uv_loop_t *loop, const struct spec *spec, struct err *er
 		}
 		append(p, l);
 	}
+	p->starting = NULL;
 	return p;
 }
 
@@ -460,29 +469,8 @@ void ports_free(struct ports *p)
 	uv_close((uv_handle_t *)&p->again, timer_closed);
 }
 
-int ports_read_change(const json_t *o, struct ports_change *ret, struct err *err)
-{
-	const json_t *add = json_object_get(o, "publish"), *del = json_object_get(o, "unpublish");
-	char what[32];
-	int r = 0;
-
-	ret->nadd = ret->ndel = 0;
-	if ((add && !json_is_array(add)) || (del && !json_is_array(del)) || json_array_size(add) > PORTMAP_MAX ||
-	    json_array_size(del) > PORTMAP_MAX)
-		return err_set(err, ERR_INVALID, EINVAL, "\"publish\" and \"unpublish\" must be lists of at most %d ports", PORTMAP_MAX);
-	for (; r == 0 && ret->nadd < json_array_size(add); ret->nadd++) {
-		(void)str_format(what, sizeof(what), "publish[%zu]", ret->nadd);
-		r = portmap_read(json_array_get(add, ret->nadd), what, &ret->add[ret->nadd], err);
-	}
-	for (; r == 0 && ret->ndel < json_array_size(del); ret->ndel++) {
-		(void)str_format(what, sizeof(what), "unpublish[%zu]", ret->ndel);
-		r = portmap_read_match(json_array_get(del, ret->ndel), what, &ret->del[ret->ndel], err);
-	}
-	return r;
-}
-
 /* Marks what goes. */
-static int mark(struct ports *p, const struct ports_change *c, struct err *err)
+static int mark(struct ports *p, const struct portmap_change *c, struct err *err)
 {
 	for (struct listener *l = p->listeners; l; l = l->next)
 		l->going = false;
@@ -493,8 +481,7 @@ static int mark(struct ports *p, const struct ports_change *c, struct err *err)
 			if (portmap_fits(&c->del[i], &l->map))
 				found = l->going = true;
 		if (!found)
-			return err_set(err, ERR_NOT_FOUND, ENOENT, "port %u of the sandbox is not published that way",
-				       (unsigned)c->del[i].map.sandbox_port);
+			return portmap_not_found(&c->del[i], err);
 	}
 	return 0;
 }
@@ -524,7 +511,7 @@ static void take_back(struct ports *p)
 	}
 }
 
-int ports_apply(struct ports *p, const struct ports_change *c, struct err *err)
+int ports_apply(struct ports *p, const struct portmap_change *c, struct err *err)
 {
 	struct listener *fresh[PORTMAP_MAX];
 	size_t n = 0, going = 0;

@@ -31,17 +31,9 @@ void ports_shut(struct ports *p);
 /* The memory goes later, from the loop. NULL is allowed. */
 void ports_free(struct ports *p);
 
-/* Publishes every one of add and takes back what fits one of del, all or nothing. An address of del may be one of add.
- * -ENOENT: one of del fits none. */
-struct ports_change {
-	struct portmap add[PORTMAP_MAX];
-	size_t nadd;
-	struct portmap_match del[PORTMAP_MAX];
-	size_t ndel;
-};
-/* {"publish": [..], "unpublish": [..]}, both may be absent; other keys are not looked at. */
-int ports_read_change(const json_t *o, struct ports_change *ret, struct err *err);
-int ports_apply(struct ports *p, const struct ports_change *c, struct err *err);
+/* Publishes and takes back, all or nothing; what is taken back may be published again in another way. -ENOENT: something
+ * that is to be taken back is not published. */
+int ports_apply(struct ports *p, const struct portmap_change *c, struct err *err);
 /* In the order of their publishing, with the ports that were chosen filled in; a new array. NULL gives an empty one. */
 json_t *ports_describe(const struct ports *p);
 

@@ -219,6 +219,26 @@ int portmap_read_match(const json_t *o, const char *what, struct portmap_match *
 	return r < 0 ? err_wrap(err, "%s", what) : 0;
 }
 
+int portmap_read_change(const json_t *o, struct portmap_change *ret, struct err *err)
+{
+	const json_t *add = json_object_get(o, "publish"), *del = json_object_get(o, "unpublish");
+	char what[32];
+	int r = 0;
+
+	if ((add && !json_is_array(add)) || (del && !json_is_array(del)) || json_array_size(add) > PORTMAP_MAX ||
+	    json_array_size(del) > PORTMAP_MAX)
+		return err_set(err, ERR_INVALID, EINVAL, "\"publish\" and \"unpublish\" must be lists of at most %d ports", PORTMAP_MAX);
+	for (ret->nadd = 0; r == 0 && ret->nadd < json_array_size(add); ret->nadd++) {
+		(void)str_format(what, sizeof(what), "publish[%zu]", ret->nadd);
+		r = portmap_read(json_array_get(add, ret->nadd), what, &ret->add[ret->nadd], err);
+	}
+	for (ret->ndel = 0; r == 0 && ret->ndel < json_array_size(del); ret->ndel++) {
+		(void)str_format(what, sizeof(what), "unpublish[%zu]", ret->ndel);
+		r = portmap_read_match(json_array_get(del, ret->ndel), what, &ret->del[ret->ndel], err);
+	}
+	return r;
+}
+
 json_t *portmap_write(const struct portmap *m)
 {
 	return json_pack("{s:s, s:i, s:i, s:s}", "host_ip", m->host_ip, "host_port", (int)m->host_port, "sandbox_port",
@@ -250,6 +270,18 @@ bool portmap_fits(const struct portmap_match *want, const struct portmap *m)
 {
 	return m->sandbox_port == want->map.sandbox_port && (!want->has_ip || str_eq(m->host_ip, want->map.host_ip)) &&
 	       (!want->has_host_port || m->host_port == want->map.host_port);
+}
+
+int portmap_not_found(const struct portmap_match *want, struct err *err)
+{
+	char host[PORTMAP_TEXT_MAX];
+	struct portmap m = want->map;
+
+	portmap_host(host, &m);
+	if (want->has_host_port)
+		return err_set(err, ERR_NOT_FOUND, ENOENT, "port %u of the sandbox is not published at %s", (unsigned)m.sandbox_port,
+			       want->has_ip ? host : strrchr(host, ':') + 1);
+	return err_set(err, ERR_NOT_FOUND, ENOENT, "port %u of the sandbox is not published", (unsigned)m.sandbox_port);
 }
 
 bool portmap_clash(const struct portmap *a, const struct portmap *b)

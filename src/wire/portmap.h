@@ -36,6 +36,14 @@ struct portmap_match {
 	struct portmap map;
 };
 
+/* What is to be published and what to be taken back. */
+struct portmap_change {
+	struct portmap add[PORTMAP_MAX];
+	size_t nadd;
+	struct portmap_match del[PORTMAP_MAX];
+	size_t ndel;
+};
+
 int portmap_parse(const char *spec, struct portmap *ret, struct err *err);
 /* [[HOST_IP:]HOST_PORT:]SANDBOX_PORT[/PROTO]; a HOST_PORT of 0 is an error. */
 int portmap_parse_match(const char *spec, struct portmap_match *ret, struct err *err);
@@ -43,6 +51,8 @@ int portmap_parse_match(const char *spec, struct portmap_match *ret, struct err 
  * error; what: the list that it stands in. */
 int portmap_read(const json_t *o, const char *what, struct portmap *ret, struct err *err);
 int portmap_read_match(const json_t *o, const char *what, struct portmap_match *ret, struct err *err);
+/* {"publish": [..], "unpublish": [..]}: both may be absent, other keys are not looked at. */
+int portmap_read_change(const json_t *o, struct portmap_change *ret, struct err *err);
 /* A new reference, NULL on -ENOMEM. */
 json_t *portmap_write(const struct portmap *m);
 json_t *portmap_write_match(const struct portmap_match *m);
@@ -50,6 +60,8 @@ json_t *portmap_write_match(const struct portmap_match *m);
 void portmap_host(char dst[PORTMAP_TEXT_MAX], const struct portmap *m);
 
 bool portmap_fits(const struct portmap_match *match, const struct portmap *m);
+/* ERR_NOT_FOUND: nothing fits. */
+int portmap_not_found(const struct portmap_match *match, struct err *err);
 /* The same place on the host: both cannot be published. Chosen ports never clash. */
 bool portmap_clash(const struct portmap *a, const struct portmap *b);
 
