@@ -12,6 +12,7 @@
 #include "cli/api.h"
 #include "cli/create.h"
 #include "cli/paths.h"
+#include "cli/ready.h"
 #include "cli/session.h"
 
 enum { KEY_RM = 0x200 };
@@ -306,6 +307,9 @@ static int go(struct job *j)
 {
 	int r = find(j);
 
+	/* A new one asks when it is made; one that was there may meet a policy that was reset. */
+	if (r == 0 && j->sandbox && str_eq(cli_str(j->sandbox, "status"), "stopped"))
+		r = ready_policy(j->cli);
 	if (r < 0)
 		return r;
 	r = j->sandbox ? 0 : make(j);

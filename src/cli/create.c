@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/ready.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "wire/portmap.h"
@@ -194,6 +195,16 @@ int create_sandbox(struct cli *c, const struct create *o, const struct create_wh
 	if (!body)
 		return err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
 	r = post(c, body, &sandbox, &is_new);
+	if (r < 0 && c->err.kind == ERR_UNAVAILABLE) {
+		struct err kept = c->err;
+
+		/* What is missing may be the policy, which is said before a template is made. */
+		r = ready_policy(c);
+		if (r < 0)
+			return r;
+		c->err = kept;
+		r = -1;
+	}
 	if (r < 0 && c->err.kind != ERR_UNAVAILABLE)
 		return r;
 	if (r < 0 || is_new) {

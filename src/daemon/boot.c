@@ -21,6 +21,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "daemon/ports.h"
+#include "daemon/rules.h"
 #include "daemon/settings.h"
 #include "daemon/template.h"
 
@@ -187,7 +188,11 @@ int boot_spawn(struct sandbox *s, uint64_t *ret_timeout_ms, struct err *err)
 	int r = settings_load(s->daemon->dirs.config, &set, NULL, err);
 
 	if (r == 0)
+		r = rules_ready(s->daemon, err);
+	if (r == 0)
 		r = check_files(s, err);
+	if (r == 0)
+		r = rules_write(s, err);
 	if (r < 0)
 		return r;
 	log = lock_log(s, err);

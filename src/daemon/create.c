@@ -16,6 +16,7 @@
 #include "daemon/agent.h"
 #include "daemon/field.h"
 #include "daemon/ports.h"
+#include "daemon/rules.h"
 #include "daemon/settings.h"
 #include "daemon/template.h"
 
@@ -342,6 +343,8 @@ int create_sandbox(struct daemon *d, const json_t *body, struct sandbox **ret, b
 	r = choose_name(d, &p, &existing, err);
 	if (r == 0 && existing && !p.reuse)
 		r = taken(existing, &p.row, err);
+	if (r == 0 && !existing)
+		r = rules_ready(d, err);
 	if (r == 0 && !existing)
 		r = create(d, &p, ret, err);
 	if (r == 0 && existing)

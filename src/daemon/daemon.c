@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "daemon/build.h"
 #include "daemon/forget.h"
+#include "daemon/rules.h"
 #include "daemon/sandbox.h"
 #include "daemon/server.h"
 
@@ -152,6 +153,8 @@ static int prepare(struct daemon *d, struct err *err)
 	if (r == 0)
 		r = store_each(d->store, load_row, d, err);
 	if (r == 0)
+		r = rules_open(d, err);
+	if (r == 0)
 		disk_sweep(&d->disks, has_record, d);
 	return r;
 }
@@ -253,6 +256,7 @@ static void done(struct daemon *d)
 		(void)uv_loop_close(&d->loop);
 	}
 	server_free(d);
+	rules_free(d->rules);
 	store_free(d->store);
 	disk_close(&d->disks);
 	own_close_p(&d->vm_fd);

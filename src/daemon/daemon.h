@@ -14,6 +14,7 @@
 #include "daemon/store.h"
 
 struct build;
+struct rules;
 struct sandbox;
 struct server;
 
@@ -26,6 +27,7 @@ struct daemon {
 	struct disk_home disks;
 	struct store *store;       /* owned */
 	struct sandbox *sandboxes; /* owned list, by name */
+	struct rules *rules;       /* owned: the network policy */
 	struct build *build;       /* owned by itself: the running template build, or NULL */
 	struct server *server;     /* owned */
 	uv_signal_t term, interrupt;

@@ -25,6 +25,13 @@ static const struct {
 	{ "GET", "/v1/templates", api_template_list },   { "GET", "/v1/settings", api_settings },
 	{ "GET", "/v1/sandboxes/*/ports", api_ports },   { "POST", "/v1/sandboxes/*/ports", api_ports_change },
 	{ "GET", "/v1/diagnose", api_diagnose },         { "POST", "/v1/shutdown", api_shutdown },
+	{ "GET", "/v1/policy", api_policy },             { "POST", "/v1/policy/init", api_policy_init },
+	{ "POST", "/v1/policy/reset", api_policy_reset }, { "POST", "/v1/policy/check", api_policy_check },
+	{ "POST", "/v1/policy/explain", api_policy_explain }, { "GET", "/v1/policy/pending", api_policy_pending },
+	{ "POST", "/v1/policy/answer", api_policy_answer }, { "GET", "/v1/policy/rules", api_rules },
+	{ "POST", "/v1/policy/rules", api_rules_add },   { "POST", "/v1/policy/rules/remove", api_rules_remove },
+	{ "POST", "/v1/policy/log", api_policy_log },
+	{ "DELETE", "/v1/policy/rules/*", api_rule_delete },
 };
 
 static int parse_query(struct request *r, const char *query, struct err *err)

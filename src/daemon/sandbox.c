@@ -16,6 +16,7 @@
 #include "daemon/boot.h"
 #include "daemon/field.h"
 #include "daemon/ports.h"
+#include "daemon/rules.h"
 #include "daemon/vmlink.h"
 
 #define SILENT_MS 10000 /* for the first word of a supervisor that was found */
@@ -479,6 +480,7 @@ int sandbox_remove(struct sandbox *s, struct err *err)
 	boot_unlink_socket(s);
 	log_info("event=removed id=%s name=%s", id, s->row.name);
 	sandbox_free(s);
+	rules_forget(d);
 	/* The record is gone: what cannot be removed now is removed at the next start. */
 	return disk_remove(&d->disks, id, err);
 }

@@ -51,16 +51,38 @@ static int boot_timeout(const char *v, struct settings *s)
 	return 0;
 }
 
+static int tls_default(const char *v, struct settings *s)
+{
+	return rule_tls_from_name(v, &s->tls) && s->tls != RULE_TLS_SPLICE ? 0 : -EINVAL;
+}
+
+static int permitted_ranges(const json_t *list, struct settings *s)
+{
+	if (!json_is_array(list) || json_array_size(list) > POLICY_RANGES_MAX)
+		return -EINVAL;
+	for (s->nranges = 0; s->nranges < json_array_size(list); s->nranges++) {
+		const json_t *item = json_array_get(list, s->nranges);
+		const char *text = json_string_value(item);
+
+		if (!text || cidr_parse(text, json_string_length(item), &s->ranges[s->nranges], NULL) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *key;
-	const char *fallback;
+	const char *fallback; /* of a list: none */
 	const char *form;
 	int (*read)(const char *value, struct settings *s);
+	int (*read_list)(const json_t *list, struct settings *s);
 } keys[] = {
-	{ "sandbox.stopGrace", "30s", "a duration up to 24h such as \"30s\" or \"5m\"", grace },
-	{ "sandbox.disk", "64g", "a size from 1g to 16t such as \"64g\"", disk },
-	{ "sandbox.accelerator", "auto", "\"auto\", \"kvm\" or \"tcg\"", accelerator },
-	{ "daemon.bootTimeout", "120s", "a duration from 5s to 30m such as \"120s\"", boot_timeout },
+	{ "sandbox.stopGrace", "30s", "a duration up to 24h such as \"30s\" or \"5m\"", grace, NULL },
+	{ "sandbox.disk", "64g", "a size from 1g to 16t such as \"64g\"", disk, NULL },
+	{ "sandbox.accelerator", "auto", "\"auto\", \"kvm\" or \"tcg\"", accelerator, NULL },
+	{ "daemon.bootTimeout", "120s", "a duration from 5s to 30m such as \"120s\"", boot_timeout, NULL },
+	{ "network.tlsDefault", "auto", "\"auto\" or \"intercept\"", tls_default, NULL },
+	{ "network.permittedRanges", NULL, "a list of at most 256 ranges such as [\"10.8.0.0/16\"]", NULL, permitted_ranges },
 };
 
 /* A wrong key is named with the known ones. */
@@ -70,19 +92,33 @@ static int known_keys(const json_t *o, const char *path, struct err *err)
 	json_t *value;
 
 	json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
-		char shown[100];
+		char shown[100], known[256] = "";
 		size_t i = 0;
 
 		while (i < ARRAY_LEN(keys) && !str_eq(keys[i].key, key))
 			i++;
+		if (i < ARRAY_LEN(keys))
+			continue;
+		for (i = 0; i < ARRAY_LEN(keys); i++)
+			(void)str_format(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? ", " : "",
+					 keys[i].key);
 		str_escape(shown, sizeof(shown), key, strlen(key));
-		if (i == ARRAY_LEN(keys))
-			return err_set(err, ERR_INVALID, 0,
-				       "%.200s: unknown key \"%s\": known keys are sandbox.stopGrace, sandbox.disk, "
-				       "sandbox.accelerator, daemon.bootTimeout",
-				       path, shown);
+		return err_set(err, ERR_INVALID, 0, "%.200s: unknown key \"%s\": known keys are %s", path, shown, known);
 	}
 	return 0;
+}
+
+/* The value in effect of one key, into s; *ret is owned. NULL there: out of memory. */
+static int read_key(size_t i, const json_t *v, struct settings *s, json_t **ret)
+{
+	const char *text = v ? json_string_value(v) : keys[i].fallback;
+
+	if (keys[i].read_list) {
+		*ret = v ? json_deep_copy(v) : json_array();
+		return *ret ? keys[i].read_list(*ret, s) : 0;
+	}
+	*ret = text ? json_string(text) : NULL;
+	return text ? keys[i].read(text, s) : -EINVAL;
 }
 
 static int read_keys(const json_t *o, const char *path, struct settings *s, json_t *effective, struct err *err)
@@ -90,13 +126,13 @@ static int read_keys(const json_t *o, const char *path, struct settings *s, json
 	int r = known_keys(o, path, err);
 
 	for (size_t i = 0; i < ARRAY_LEN(keys) && r == 0; i++) {
-		const json_t *v = json_object_get(o, keys[i].key);
-		const char *text = v ? json_string_value(v) : keys[i].fallback;
+		json_t *value;
 
-		if (!text || keys[i].read(text, s) < 0)
+		if (read_key(i, json_object_get(o, keys[i].key), s, &value) < 0)
 			r = err_set(err, ERR_INVALID, 0, "%.200s: \"%s\" must be %s", path, keys[i].key, keys[i].form);
-		else if (effective && json_object_set_new(effective, keys[i].key, json_string(text)) < 0)
+		else if (!value || (effective && json_object_set(effective, keys[i].key, value) < 0))
 			r = err_errno(err, ENOMEM, "settings");
+		json_decref(value);
 	}
 	return r;
 }

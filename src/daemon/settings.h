@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: CONFIG/settings.json, one flat JSON object of strings. Read anew whenever it matters; a missing file
+ * settings: CONFIG/settings.json, one flat JSON object of strings and lists of strings. Read anew whenever it matters; a missing file
  * means the defaults, a wrong one is an error that names the file, the key and the accepted form.
  */
 #ifndef SBX_DAEMON_SETTINGS_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "policy/policy.h"
 
 #define SETTINGS_TEXT 32
 
@@ -18,6 +19,9 @@ struct settings {
 	uint64_t disk_bytes;
 	uint64_t boot_timeout_ms;
 	char accelerator[SETTINGS_TEXT]; /* auto, kvm, tcg */
+	enum rule_tls tls;               /* network.tlsDefault: AUTO or INTERCEPT */
+	struct cidr ranges[POLICY_RANGES_MAX]; /* network.permittedRanges */
+	size_t nranges;
 };
 
 /* ret_json may be NULL; else an owned object of every key with the text in effect. */

@@ -24,6 +24,13 @@ enum statement {
 	REMOVE,
 	SET_KEEP,
 	SET_LAST_USED,
+	GET_POLICY,
+	EACH_RULE,
+	EACH_HIDDEN,
+	ADD_RULE,
+	REMOVE_RULE,
+	ADD_HIDDEN,
+	CHANGE_POLICY,
 	STATEMENTS,
 };
 
@@ -43,6 +50,14 @@ static const char *const sql[STATEMENTS] = {
 	[REMOVE] = "DELETE FROM sandboxes WHERE id = ?1",
 	[SET_KEEP] = "UPDATE sandboxes SET keep = ?2 WHERE id = ?1",
 	[SET_LAST_USED] = "UPDATE sandboxes SET last_used_at = ?2 WHERE id = ?1",
+	[GET_POLICY] = "SELECT preset, generation, next_rule FROM policy",
+	[EACH_RULE] = "SELECT number, ifnull(sandbox, ''), created_at, rule FROM rules ORDER BY number",
+	[EACH_HIDDEN] = "SELECT id FROM hidden ORDER BY id",
+	[ADD_RULE] = "INSERT INTO rules (number, sandbox, created_at, rule) VALUES (?1, nullif(?2, ''), ?3, ?4)",
+	[REMOVE_RULE] = "DELETE FROM rules WHERE number = ?1",
+	[ADD_HIDDEN] = "INSERT OR IGNORE INTO hidden (id) VALUES (?1)",
+	[CHANGE_POLICY] = "UPDATE policy SET preset = ifnull(?1, preset), generation = generation + 1, "
+			  "next_rule = next_rule + ?2",
 };
 
 /* migrations[n] leads from user_version n to n + 1. */
@@ -78,6 +93,21 @@ static const char *const migrations[] = {
 	"  chosen INTEGER NOT NULL CHECK (chosen BETWEEN 0 AND 65535),"
 	"  PRIMARY KEY (sandbox, idx)"
 	") STRICT, WITHOUT ROWID;",
+	"CREATE TABLE policy ("
+	"  one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),"
+	"  preset TEXT NOT NULL,"
+	"  generation INTEGER NOT NULL CHECK (generation >= 0),"
+	"  next_rule INTEGER NOT NULL CHECK (next_rule > 0)"
+	") STRICT;"
+	"INSERT INTO policy (one, preset, generation, next_rule) VALUES (1, '', 0, 1);"
+	"CREATE TABLE rules ("
+	"  number INTEGER PRIMARY KEY NOT NULL,"
+	"  sandbox TEXT REFERENCES sandboxes (id) ON DELETE CASCADE,"
+	"  created_at TEXT NOT NULL,"
+	"  rule TEXT NOT NULL"
+	") STRICT;"
+	"CREATE INDEX rules_by_sandbox ON rules (sandbox);"
+	"CREATE TABLE hidden (id TEXT PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;",
 };
 
 struct store {
@@ -483,6 +513,128 @@ int store_each(struct store *s, int (*row)(void *user, struct store_row *row, st
 	if (r == 0 && step != SQLITE_DONE)
 		r = failed(s, err);
 	(void)sqlite3_reset(q);
+	return r;
+}
+
+/* --- the policy --- */
+
+int store_policy(struct store *s, struct store_policy *ret, struct err *err)
+{
+	sqlite3_stmt *q = s->statements[GET_POLICY];
+	struct store_policy p = { .generation = 0 };
+	int r = 0;
+
+	if (sqlite3_step(q) != SQLITE_ROW)
+		r = failed(s, err);
+	else if (!take_text(q, 0, p.preset, sizeof(p.preset)))
+		r = err_set(err, ERR_INTERNAL, EUCLEAN, "the registry %.300s holds a policy that cannot be read", s->path);
+	p.generation = (uint64_t)sqlite3_column_int64(q, 1);
+	p.next_rule = (uint64_t)sqlite3_column_int64(q, 2);
+	(void)sqlite3_reset(q);
+	if (r == 0)
+		*ret = p;
+	return r;
+}
+
+static int read_rule(struct store *s, sqlite3_stmt *q, struct store_rule *rule, struct err *err)
+{
+	rule->number = (uint64_t)sqlite3_column_int64(q, 0);
+	rule->rule = take_json(q, 3);
+	if (rule->rule && take_text(q, 1, rule->sandbox, sizeof(rule->sandbox)) &&
+	    take_text(q, 2, rule->created_at, sizeof(rule->created_at)))
+		return 0;
+	return err_set(err, ERR_INTERNAL, EUCLEAN, "the registry %.300s holds a rule that cannot be read (number %llu)",
+		       s->path, (unsigned long long)rule->number);
+}
+
+int store_each_rule(struct store *s, int (*rule)(void *user, struct store_rule *rule, struct err *err), void *user,
+		    struct err *err)
+{
+	sqlite3_stmt *q = s->statements[EACH_RULE];
+	int r = 0, step = SQLITE_DONE;
+
+	while (r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW) {
+		struct store_rule one = { .number = 0 };
+
+		r = read_rule(s, q, &one, err);
+		if (r == 0)
+			r = rule(user, &one, err);
+		json_decref(one.rule);
+	}
+	if (r == 0 && step != SQLITE_DONE)
+		r = failed(s, err);
+	(void)sqlite3_reset(q);
+	return r;
+}
+
+int store_each_hidden(struct store *s, int (*hidden)(void *user, const char *id, struct err *err), void *user,
+		      struct err *err)
+{
+	sqlite3_stmt *q = s->statements[EACH_HIDDEN];
+	int r = 0, step = SQLITE_DONE;
+
+	while (r == 0 && (step = sqlite3_step(q)) == SQLITE_ROW)
+		r = hidden(user, (const char *)sqlite3_column_text(q, 0), err);
+	if (r == 0 && step != SQLITE_DONE)
+		r = failed(s, err);
+	(void)sqlite3_reset(q);
+	return r;
+}
+
+static int add_rules(struct store *s, const struct store_change *c, struct err *err)
+{
+	sqlite3_stmt *q = s->statements[ADD_RULE];
+	int r = 0;
+
+	for (size_t i = 0; i < c->nadd && r == 0; i++) {
+		auto_free char *text = json_dumps(c->add[i].rule, JSON_COMPACT);
+
+		if (!text)
+			return err_errno(err, ENOMEM, "the registry");
+		(void)sqlite3_bind_int64(q, 1, (sqlite3_int64)c->add[i].number);
+		bind_text(q, 2, c->add[i].sandbox);
+		bind_text(q, 3, c->add[i].created_at);
+		bind_text(q, 4, text);
+		r = run(s, q, err);
+	}
+	return r;
+}
+
+static int apply_change(struct store *s, const struct store_change *c, struct err *err)
+{
+	sqlite3_stmt *q;
+	int r = c->clear ? execute(s, "DELETE FROM rules; DELETE FROM hidden", err) : 0;
+
+	for (size_t i = 0; i < c->nremove && r == 0; i++) {
+		(void)sqlite3_bind_int64(s->statements[REMOVE_RULE], 1, (sqlite3_int64)c->remove[i]);
+		r = run(s, s->statements[REMOVE_RULE], err);
+	}
+	for (size_t i = 0; i < c->nhide && r == 0; i++) {
+		bind_text(s->statements[ADD_HIDDEN], 1, c->hide[i]);
+		r = run(s, s->statements[ADD_HIDDEN], err);
+	}
+	if (r == 0)
+		r = add_rules(s, c, err);
+	if (r < 0)
+		return r;
+	q = s->statements[CHANGE_POLICY];
+	if (c->preset)
+		bind_text(q, 1, c->preset);
+	(void)sqlite3_bind_int64(q, 2, (sqlite3_int64)c->nadd);
+	return run(s, q, err);
+}
+
+int store_change(struct store *s, const struct store_change *c, struct err *err)
+{
+	int r = execute(s, "BEGIN IMMEDIATE", err);
+
+	if (r < 0)
+		return r;
+	r = apply_change(s, c, err);
+	if (r == 0)
+		r = execute(s, "COMMIT", err);
+	if (r < 0)
+		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return r;
 }
 

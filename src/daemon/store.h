@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store: the registry of sandboxes, an SQLite database (WAL, foreign keys, strict tables). The only file that
+ * store: the registry of sandboxes and of the network policy's rules, an SQLite database (WAL, foreign keys, strict tables). The only file that
  * speaks SQL; every statement is prepared at open. Each changing call is one transaction: it happened whole or not at
  * all.
  *
@@ -22,6 +22,7 @@
 #define STORE_ID_SIZE 37
 #define STORE_TIME_SIZE 24
 #define STORE_HEX_SIZE 33
+#define STORE_PRESET_SIZE 33
 
 /* One published port. */
 struct store_port {
@@ -65,6 +66,40 @@ int store_set_keep(struct store *s, const char *id, bool keep, struct err *err);
 /* Replaces the published ports. */
 int store_set_ports(struct store *s, const char *id, const struct store_port *ports, size_t n, struct err *err);
 int store_set_last_used(struct store *s, const char *id, const char *time, struct err *err);
+
+/* The network policy's own record. Its rules are kept as JSON objects, whose meaning is rules.h's. */
+struct store_policy {
+	char preset[STORE_PRESET_SIZE]; /* "": none was chosen */
+	uint64_t generation;            /* counts the changes */
+	uint64_t next_rule;             /* the number of the next rule */
+};
+
+struct store_rule {
+	uint64_t number;               /* in the order of their adding */
+	char sandbox[STORE_ID_SIZE];   /* the id of the one it is for; "": all */
+	char created_at[STORE_TIME_SIZE];
+	json_t *rule; /* owned */
+};
+
+/* One change of the policy; all of it or nothing. generation becomes one more, next_rule as many more as are added. */
+struct store_change {
+	const char *preset;           /* NULL: as it is */
+	bool clear;                   /* first: no rule, and no preset rule hidden */
+	const struct store_rule *add; /* borrowed */
+	size_t nadd;
+	const uint64_t *remove; /* numbers of rules */
+	size_t nremove;
+	const char *const *hide; /* ids of the preset's rules that shall not count */
+	size_t nhide;
+};
+
+int store_policy(struct store *s, struct store_policy *ret, struct err *err);
+/* Every rule, in the order of their adding, as store_each: `rule` may take over rule->rule by zeroing it. */
+int store_each_rule(struct store *s, int (*rule)(void *user, struct store_rule *rule, struct err *err), void *user,
+		    struct err *err);
+int store_each_hidden(struct store *s, int (*hidden)(void *user, const char *id, struct err *err), void *user,
+		      struct err *err);
+int store_change(struct store *s, const struct store_change *c, struct err *err);
 
 void store_row_done(struct store_row *row);
 /* Now, as the store keeps times. */

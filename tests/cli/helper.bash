@@ -62,9 +62,10 @@ template_make() {
 		modules: {digest: $d, bytes: 4}}' >"$dir/base.json"
 }
 
-# sandbox_make NAME FOLDER: a sandbox that was never started.
+# sandbox_make NAME FOLDER: a sandbox that was never started. A network policy is chosen where there is none.
 sandbox_make() {
 	sbx daemon start >&2
+	sbx policy init locked-down >&2 || true
 	mkdir -p "$2"
 	jq -n --arg name "$1" --arg path "$2" '{agent: "shell", name: $name, memory_mib: 512, cpus: 1, workspaces: [{path: $path}]}' |
 		curl -sSf --unix-socket "$SOCKET" -X POST -d @- http://localhost/v1/sandboxes >&2

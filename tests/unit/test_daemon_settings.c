@@ -41,7 +41,10 @@ static void defaults(void **state)
 	assert_int_equal(s.disk_bytes, UINT64_C(64) << 30);
 	assert_int_equal(s.boot_timeout_ms, 120000);
 	assert_string_equal(s.accelerator, "auto");
-	assert_int_equal(json_object_size(o), 4);
+	assert_int_equal(s.tls, RULE_TLS_AUTO);
+	assert_int_equal(s.nranges, 0);
+	assert_int_equal(json_object_size(o), 6);
+	assert_int_equal(json_array_size(json_object_get(o, "network.permittedRanges")), 0);
 	assert_string_equal(json_string_value(json_object_get(o, "sandbox.disk")), "64g");
 	json_decref(o);
 }
@@ -52,13 +55,18 @@ static void every_key(void **state)
 	json_t *o = NULL;
 
 	put("{\"sandbox.stopGrace\":\"500ms\",\"sandbox.disk\":\"10GiB\",\"sandbox.accelerator\":\"tcg\",\"daemon."
-	    "bootTimeout\":\"5m\"}");
+	    "bootTimeout\":\"5m\",\"network.tlsDefault\":\"intercept\",\"network.permittedRanges\":[\"10.8.0.0/16\",\"fd00::/8\"]}");
 	assert_int_equal(settings_load(dir, &s, &o, NULL), 0);
 	assert_int_equal(s.stop_grace_ms, 500);
 	assert_int_equal(s.disk_bytes, UINT64_C(10) << 30);
 	assert_int_equal(s.boot_timeout_ms, 300000);
 	assert_string_equal(s.accelerator, "tcg");
+	assert_int_equal(s.tls, RULE_TLS_INTERCEPT);
+	assert_int_equal(s.nranges, 2);
+	assert_int_equal(s.ranges[0].prefix, 16);
+	assert_int_equal(s.ranges[1].net.bits, 128);
 	assert_string_equal(json_string_value(json_object_get(o, "sandbox.stopGrace")), "500ms");
+	assert_int_equal(json_array_size(json_object_get(o, "network.permittedRanges")), 2);
 	json_decref(o);
 }
 
@@ -79,6 +87,10 @@ static void wrong_ones(void **state)
 		{ "{\"sandbox.stopGrace\":\"25h\"}", "duration" },
 		{ "{\"sandbox.accelerator\":\"hvf\"}", "kvm" },
 		{ "{\"daemon.bootTimeout\":\"1s\"}", "5s" },
+		{ "{\"network.tlsDefault\":\"splice\"}", "auto" },
+		{ "{\"network.permittedRanges\":\"10.8.0.0/16\"}", "list" },
+		{ "{\"network.permittedRanges\":[\"10.8.0.1/16\"]}", "ranges" },
+		{ "{\"network.permittedRanges\":[7]}", "ranges" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -11,7 +11,7 @@
 
 bats_require_minimum_version 1.5.0
 
-# world_make: exports WORLD, the XDG directories, HOME and PATH.
+# world_make: exports WORLD, the XDG directories, HOME and PATH, and chooses a network policy: WORLD_POLICY, else one that allows nothing.
 world_make() {
 	local root
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd) || return 1
@@ -26,6 +26,7 @@ world_make() {
 	git config --file "$HOME/.gitconfig" user.name 'A Tester'
 	git config --file "$HOME/.gitconfig" user.email tester@example.invalid
 	git config --file "$HOME/.gitconfig" init.defaultBranch main
+	sbx policy init "${WORLD_POLICY:-locked-down}" >&2
 }
 
 # world_drop: stops and removes everything; fails where a process of the world outlives it.

@@ -30,6 +30,19 @@ void api_template_list(struct request *r);
 void api_settings(struct request *r);
 void api_diagnose(struct request *r);
 
+void api_policy(struct request *r);
+void api_policy_init(struct request *r);
+void api_policy_reset(struct request *r);
+void api_policy_check(struct request *r);
+void api_policy_explain(struct request *r);
+void api_policy_log(struct request *r);
+void api_policy_pending(struct request *r);
+void api_policy_answer(struct request *r);
+void api_rules(struct request *r);
+void api_rules_add(struct request *r);
+void api_rules_remove(struct request *r);
+void api_rule_delete(struct request *r);
+
 /* Fails the request and returns false where its body holds any key. */
 bool api_no_body(struct request *r);
 
