@@ -473,6 +473,11 @@ int sandbox_remove(struct sandbox *s, struct err *err)
 	if (r < 0)
 		return r;
 	r = store_remove(d->store, id, err);
+	/* A removal is how room is made on a full disk, but the registry needs a little to note it: its disk goes first. */
+	if (r == -ENOSPC && disk_remove(&d->disks, id, NULL) == 0) {
+		*err = (struct err){ 0 };
+		r = store_remove(d->store, id, err);
+	}
 	if (r < 0) {
 		disk_restore(&d->disks, id);
 		return r;

@@ -122,8 +122,9 @@ static int attach_disk(struct machine *m, unsigned target)
 		(void)json_object_set_new(block, "detect-zeroes", json_string("unmap"));
 		(void)json_object_set_new(json_object_get(block, "file"), "discard", json_string("unmap"));
 	}
-	device = json_pack("{s:s, s:s, s:s, s:s, s:i}", "driver", "scsi-hd", "id", dev, "drive", node, "bus", "scsi.0",
-			   "scsi-id", (int)target);
+	/* QEMU's own way with a full disk of the host is to stop the machine until somebody looks: the guest is told instead. */
+	device = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "driver", "scsi-hd", "id", dev, "drive", node, "bus",
+			   "scsi.0", "scsi-id", (int)target, "werror", "report", "rerror", "report");
 	if (!block || !device || qmp_call(m->qmp, "blockdev-add", block, on_disk, m) < 0) {
 		json_decref(device);
 		return -ENOMEM;

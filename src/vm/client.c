@@ -433,7 +433,7 @@ void client_finish_all(struct machine *m)
 			reply_ok(c);
 		else if (c->role == ROLE_POLICY)
 			reply_error(c, ERR_CONFLICT, "the sandbox has stopped");
-		else
+		else if (c->role != ROLE_NEW) /* what is still to come may be the watcher's question how it ended */
 			finish(c);
 	}
 }

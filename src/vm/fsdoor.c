@@ -122,8 +122,7 @@ static int start(const struct spec *spec, const struct roots *roots, struct fsdo
 	f->stderr_fd = p[0];
 	r = jail_init(j, program, JAIL_PROC | JAIL_FILE_OWNER, err);
 	if (r == 0) {
-		jail_exec(j, roots->n);
-		jail_arg(j, "%s", program);
+		jail_run(j, roots->n);
 		jail_arg(j, "--id");
 		jail_arg(j, "%s", spec->id);
 		r = jail_start(j, roots->fds, roots->n, p[1], &f->pidfd, err);

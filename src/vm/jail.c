@@ -119,6 +119,23 @@ static void namespaces(struct jail *j, unsigned flags)
 	}
 }
 
+/* A program of the system finds its data by its path. One of ours may stand anywhere, in somebody's home, and a path in
+ * the jail would tell where: it stands in the root. */
+static void show_program(struct jail *j, const char *program)
+{
+	const char *name = strrchr(program, '/');
+
+	j->program = program;
+	if (str_starts(program, "/usr/") || !name) {
+		jail_show(j, program);
+		return;
+	}
+	push(j, "--ro-bind");
+	jail_arg(j, "%s", program);
+	jail_arg(j, "%s", name);
+	j->program = j->full ? NULL : j->owned[j->nowned - 1];
+}
+
 int jail_init(struct jail *j, const char *program, unsigned flags, struct err *err)
 {
 	int p[2];
@@ -135,12 +152,12 @@ int jail_init(struct jail *j, const char *program, unsigned flags, struct err *e
 	j->info_wr = p[1];
 	push(j, "bwrap");
 	namespaces(j, flags);
-	jail_show(j, program);
+	show_program(j, program);
 	jail_show(j, LOADER);
 	return jail_show_libs(j, program, err);
 }
 
-void jail_exec(struct jail *j, size_t nfds)
+void jail_run(struct jail *j, size_t nfds)
 {
 	push(j, "--remount-ro");
 	push(j, "/");
@@ -149,6 +166,7 @@ void jail_exec(struct jail *j, size_t nfds)
 	push(j, "--info-fd");
 	jail_arg(j, "%zu", 3 + nfds);
 	push(j, "--");
+	push(j, j->program);
 }
 
 int jail_start(struct jail *j, const int *fds, size_t nfds, int stderr_fd, int *ret_pidfd, struct err *err)

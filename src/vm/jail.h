@@ -22,6 +22,7 @@ struct jail {
 	size_t n;
 	char *owned[JAIL_MAX_ARGS]; /* strings that argv borrows */
 	size_t nowned;
+	const char *program; /* its path in the jail; borrowed from the caller or owned */
 	int info_rd, info_wr; /* bwrap writes the inner pid there as JSON */
 	bool full;            /* an argument did not fit or memory ran out: jail_finish fails */
 };
@@ -32,17 +33,19 @@ enum jail_flags {
 	JAIL_FILE_OWNER = 2, /* started by root: no user namespace, but CAP_DAC_OVERRIDE and CAP_FOWNER and no other */
 };
 
-/* Starts a jail for a program: finds bwrap, binds the program and its libraries. */
+/* Starts a jail for a program: finds bwrap, binds the program and its libraries. A program that is not below /usr stands
+ * in the jail's root. */
 int jail_init(struct jail *j, const char *program, unsigned flags, struct err *err);
-/* One more argument for bwrap or, after jail_exec, for the program; the string is copied. */
+/* One more argument for bwrap or, after jail_run, for the program; the string is copied. */
 void jail_arg(struct jail *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes a host path visible read-only at the same path; a missing one is skipped. */
 void jail_show(struct jail *j, const char *path);
 /* The libraries that the loader names for another object, such as a module that the program opens. */
 int jail_show_libs(struct jail *j, const char *object, struct err *err);
-/* Ends bwrap's own arguments; what follows by jail_arg goes to the program, which will get nfds descriptors. */
-void jail_exec(struct jail *j, size_t nfds);
-/* Starts it with fds[i] as descriptor 3 + i (nfds as told to jail_exec). *ret_pidfd is bwrap's; jail_pid tells the program's own pid. */
+/* Ends bwrap's own arguments and names the program; what follows by jail_arg are its arguments. It will get nfds
+ * descriptors. */
+void jail_run(struct jail *j, size_t nfds);
+/* Starts it with fds[i] as descriptor 3 + i (nfds as told to jail_run). *ret_pidfd is bwrap's; jail_pid tells the program's own pid. */
 int jail_start(struct jail *j, const int *fds, size_t nfds, int stderr_fd, int *ret_pidfd, struct err *err);
 /* The program's pid on the host, read from bwrap (waits at most timeout_ms); negative where bwrap failed. */
 pid_t jail_pid(struct jail *j, int timeout_ms);

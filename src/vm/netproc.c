@@ -41,8 +41,7 @@ static int spawn(struct netproc *p, const char *id, const int fds[FDS], struct e
 	err_wr = pair[1];
 	r = jail_init(j, program, JAIL_NETWORK, err);
 	if (r == 0) {
-		jail_exec(j, FDS);
-		jail_arg(j, "%s", program);
+		jail_run(j, FDS);
 		jail_arg(j, "--id");
 		jail_arg(j, "%s", id);
 		r = jail_start(j, fds, FDS, err_wr, &p->pidfd, err);

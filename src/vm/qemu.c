@@ -201,7 +201,7 @@ static void device_args(struct jail *j, const struct spec *spec)
 static int describe(struct jail *j, const struct spec *spec, bool kvm, size_t nfds, struct err *err)
 {
 	static const char *const fixed[] = {
-		QEMU_PROGRAM, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-global", "virtio-mmio.force-legacy=false",
 	};
@@ -228,7 +228,7 @@ static int describe(struct jail *j, const struct spec *spec, bool kvm, size_t nf
 	jail_arg(j, "--ro-bind-data");
 	jail_arg(j, "%d", 3 + FD_INITRD);
 	jail_arg(j, "/initrd");
-	jail_exec(j, nfds);
+	jail_run(j, nfds);
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		jail_arg(j, "%s", fixed[i]);
 	machine_args(j, spec, kvm);

@@ -66,6 +66,13 @@ nothing_left() {
 	nothing_left
 }
 
+@test "a state directory that cannot be written" {
+	sbx daemon stop
+	mkdir -m 0700 "$WORLD/read-only"
+	XDG_STATE_HOME=$WORLD/read-only fails 125 "cannot make the directory $WORLD/read-only/sbx: " \
+		bwrap --dev-bind / / --ro-bind "$WORLD/read-only" "$WORLD/read-only" sbx run shell
+}
+
 @test "arguments that are not UTF-8" {
 	fails 125 "UTF-8" sbx run -e $'A=\xff' shell
 	fails 125 "UTF-8" sbx exec box $'\xff'
