@@ -24,6 +24,7 @@
 #define TTL_MAX_MS 60000
 #define FAILURE_MS 5000
 #define TRY_MS 1500
+#define EDNS_BYTES 1232 /* what passes everywhere in one piece; longer answers come by TCP */
 #define OTHER_FAMILY_MS 250 /* with one family's addresses there, how long the other's are waited for */
 #define BUCKETS 256
 #define SOCKETS 16
@@ -509,7 +510,8 @@ struct resolve *resolve_new(uv_loop_t *loop, struct turn *turn)
 	static char lookups[] = "b", none[] = "/dev/null";
 	struct resolve *r = calloc(1, sizeof(*r));
 	struct ares_options o = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+		.ednspsz = EDNS_BYTES,
 		.timeout = TRY_MS,
 		.tries = 2,
 		.ndomains = 0,
@@ -523,7 +525,7 @@ struct resolve *resolve_new(uv_loop_t *loop, struct turn *turn)
 		return NULL;
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS ||
 	    ares_init_options(&r->channel, &o,
-			      ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
+			      ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
 				      ARES_OPT_RESOLVCONF | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {
 		free(r);
 		return NULL;
