@@ -40,8 +40,14 @@ static void finish(struct pump *p, int error)
 static bool do_read(struct pump *p)
 {
 	static uint8_t chunk[READ_CHUNK]; /* one loop, one thread: shared by all pumps, never held across calls */
-	ssize_t n = read(p->fd, chunk, sizeof(chunk));
+	ssize_t n = read(p->fd, chunk, sizeof(chunk)), more = n;
 	int r;
+
+	/* What ends it comes again at the next turn. */
+	while (p->gather && more > 0 && (size_t)n < sizeof(chunk)) {
+		more = read(p->fd, chunk + n, sizeof(chunk) - (size_t)n);
+		n += more > 0 ? more : 0;
+	}
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;

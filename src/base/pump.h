@@ -37,6 +37,7 @@ struct pump {
 	int fd;         /* owned, closed by pump_stop */
 	bool reading;   /* the owner wants bytes */
 	bool eof;       /* there are no more */
+	bool gather;    /* the owner's to set: the descriptor hands out small pieces, which go on together */
 	bool stopped;
 	const uint8_t *out; /* pulled, not yet sent */
 	size_t out_len;

@@ -93,7 +93,7 @@ static int pump_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 	d->heard_ms = uv_now(d->loop);
 	d->ping_ms = 0;
 	r = h2_feed(d->h2, bytes, n);
-	if (r == 0)
+	if (r == 0 && h2_wants_write(d->h2))
 		pump_kick(p);
 	return r;
 }
@@ -195,6 +195,7 @@ static void serve(struct netdoor *d)
 		go_away(d);
 		return;
 	}
+	d->pump.gather = true; /* a virtio port gives a page at a time */
 	d->handles++;
 	d->state = NETDOOR_OPEN;
 	d->heard_ms = uv_now(d->loop);

@@ -153,8 +153,10 @@ static void machine_args(struct jail *j, const struct spec *spec, bool kvm)
 		 "microvm,accel=%s,acpi=on,pic=off,pit=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,"
 		 "memory-backend=ram",
 		 kvm ? "kvm" : "tcg");
+	/* Emulation runs "rep movsb" and "rep stosb" a byte at a time. A processor that does not call them fast gets everything,
+	 * the guest's kernel first, to copy and clear by words: measured 2.6 times faster page faults, 30 times faster pipes. */
 	jail_arg(j, "-cpu");
-	jail_arg(j, "max");
+	jail_arg(j, "%s", kvm ? "max" : "max,erms=off");
 	jail_arg(j, "-smp");
 	jail_arg(j, "%u", spec->cpus);
 	jail_arg(j, "-m");
