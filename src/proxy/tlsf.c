@@ -10,7 +10,6 @@
 
 struct tlsf {
 	SSL_CTX *ctx;  /* owned */
-	EVP_PKEY *key; /* ref */
 	struct dues *dues;
 	bool h2;
 };
@@ -47,12 +46,10 @@ struct tlsf *tlsf_new(EVP_PKEY *key, struct dues *dues, bool h2)
 {
 	struct tlsf *f = calloc(1, sizeof(*f));
 
-	if (!f || !(f->ctx = SSL_CTX_new(TLS_server_method()))) {
-		free(f);
+	if (!f || !(f->ctx = SSL_CTX_new(TLS_server_method())) || SSL_CTX_use_PrivateKey(f->ctx, key) != 1) {
+		tlsf_free(f);
 		return NULL;
 	}
-	(void)EVP_PKEY_up_ref(key);
-	f->key = key;
 	f->dues = dues;
 	f->h2 = h2;
 	tls_context(f->ctx);
@@ -74,7 +71,6 @@ void tlsf_free(struct tlsf *f)
 	if (!f)
 		return;
 	SSL_CTX_free(f->ctx);
-	EVP_PKEY_free(f->key);
 	free(f);
 }
 
@@ -85,8 +81,7 @@ struct tls *tlsf_start(struct tlsf *f, X509 *leaf, const struct dest *host, stru
 	SSL *ssl = SSL_new(f->ctx);
 
 	if (!ssl || EVP_Digest(host->host, strlen(host->host), context, &n, EVP_sha256(), NULL) != 1 ||
-	    SSL_set_session_id_context(ssl, context, n) != 1 || SSL_use_certificate(ssl, leaf) != 1 ||
-	    SSL_use_PrivateKey(ssl, f->key) != 1) {
+	    SSL_set_session_id_context(ssl, context, n) != 1 || SSL_use_certificate(ssl, leaf) != 1) {
 		SSL_free(ssl);
 		chan_free(below);
 		return NULL;
