@@ -14,8 +14,8 @@
 #include "proxy/decide.h"
 #include "proxy/dial.h"
 #include "proxy/intercept.h"
+#include "proxy/page.h"
 #include "proxy/proxy.h"
-#include "proxy/refusal.h"
 #include "proxy/splice.h"
 #include "wire/clienthello.h"
 #include "wire/httphead.h"
@@ -132,8 +132,8 @@ static void say_status(struct conn *c, int status, const struct decision *dn)
 {
 	struct buf page;
 
-	buf_init(&page, REFUSAL_MAX);
-	if (refusal_response(&page, status, &c->flow.dest, dn) == 0)
+	buf_init(&page, PAGE_MAX);
+	if (page_response(&page, status, &c->flow.dest, dn) == 0)
 		say(c, buf_bytes(&page), buf_len(&page));
 	else
 		conn_end(c);

@@ -73,3 +73,22 @@ int page_head(struct httpmsg *m, int status, size_t n, bool to_head, bool close)
 	}
 	return 0;
 }
+
+int page_response(struct buf *out, int status, const struct dest *dest, const struct decision *dn)
+{
+	struct httpmsg m = { 0 };
+	struct buf text;
+	int r;
+
+	buf_init(&text, PAGE_MAX);
+	r = page_text(&text, status, dest->port ? dest : NULL, dn);
+	if (r == 0)
+		r = page_head(&m, status, buf_len(&text), false, true);
+	if (r == 0)
+		r = httphead_write_response(out, &m);
+	if (r == 0)
+		r = buf_append(out, buf_bytes(&text), buf_len(&text));
+	httpmsg_done(&m);
+	buf_done(&text);
+	return r;
+}

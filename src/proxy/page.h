@@ -21,6 +21,8 @@
 
 /* The page; -ENOMEM, -EMSGSIZE. dest: NULL where it is not known. */
 int page_text(struct buf *out, int status, const struct dest *dest, const struct decision *dn);
+/* Page and head as the bytes of an HTTP/1.1 response that ends its connection; -ENOMEM, -EMSGSIZE. */
+int page_response(struct buf *out, int status, const struct dest *dest, const struct decision *dn);
 /* The head of a response with a page of n bytes; to_head: without it. m is initialised here. */
 int page_head(struct httpmsg *m, int status, size_t n, bool to_head, bool close);
 /* The status that tells a client of a decision's reason. */

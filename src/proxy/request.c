@@ -27,6 +27,8 @@ int request_check(const struct exchange_env *env, const struct httpmsg *m, struc
 		return refuse(why, 400, "bad_request", "this is a proxy: the target must be a whole URL");
 	if (env->any_dest && m->scheme != DEST_HTTP)
 		return refuse(why, 400, "bad_request", "for https, a proxy is asked with CONNECT");
+	if (env->any_dest && d.port == 443)
+		return refuse(why, 400, "not_tls", "plain HTTP to the port of HTTPS");
 	if (!env->any_dest && m->scheme != env->dest.scheme)
 		return refuse(why, 400, "bad_request", "the target's scheme is not the connection's");
 	if (!env->any_dest && !dest_equal(&d, &env->dest))

@@ -646,6 +646,7 @@ class Plain(Case):
         for request, status in ((b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400),
                                 (b"GET https://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400),
                                 (b"GET http://ok.test@evil.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400),
+                                (b"GET http://ok.test:443/ HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400),
                                 (b"GET ftp://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n", 400)):
             stream = p.guest.connect("gateway.docker.internal:3128")
             stream.send(request)
@@ -682,6 +683,41 @@ class Origins(Case):
                 self.assertEqual(len(p.records("decision")), 2)
                 s.close()
                 p.close()
+
+    def test_sessions_with_an_origin_are_resumed(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version):
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*self.ok)
+                context.maximum_version = version
+                seen = []
+
+                def handler(connection):
+                    with context.wrap_socket(connection, server_side=True) as tls:
+                        tls.recv(65536)
+                        seen.append(tls.session_reused)
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+                        tls.unwrap()
+
+                s = Server(self.net.world.listen(OK4, 443), handler)
+                p = self.proxy("ok.test:443")
+                self.assertEqual(self.get(p, "https://ok.test/", "https://ok.test/"), b"xx")
+                self.assertEqual(seen, [False, True])
+                p.send_file({"op": "trust"}, b"")
+                self.assertIn(b"upstream_cert", self.get(p, "https://ok.test/"))
+                s.close()
+                p.close()
+
+    def test_a_host_gets_only_so_many_connections(self):
+        o = self.origin(lambda c, line, f, b: c.recv(1) and None)
+        p = self.proxy("ok.test:443")
+        held = []
+        for _ in range(65):
+            held.append(self.tls(p))
+            held[-1].send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        self.assertTrue(held[-1].recv().startswith(b"HTTP/1.1 503 "))
+        self.assertEqual(p.wait_record("decision", verdict="deny")["reason"], "limit")
+        wait_for(lambda: len(o.requests) == 64, "64 requests")
 
     def test_answers_that_cannot_be_framed(self):
         for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
