@@ -15,6 +15,7 @@
 
 #define CONNECTION_WINDOW (16 * 1024 * 1024)
 #define SEND_HEAD_MAX (512U << 10)
+#define FIRST_UNKNOWN_TYPE 0x0a /* RFC 9113, section 6 has ten */
 
 /* What a client may do at once, and what it may do per second after that. A browser that leaves a page resets some dozens of
  * streams; a download acknowledges by WINDOW_UPDATE, which its DATA pay for. */
@@ -143,7 +144,9 @@ static void took(struct h2stream *s, size_t n)
 	if (!c || n == 0)
 		return;
 	(void)nghttp2_session_consume_stream(c->session, s->id, n);
-	if (!s->in_ended && buf_len(&s->in) == 0 && s->taken >= s->window && s->window < H2CONN_WINDOW_MAX) {
+	/* More than what the other side may hold for itself. */
+	if (!s->in_ended && buf_len(&s->in) == 0 && s->taken >= 2 * (uint64_t)s->window + H2CONN_OUT &&
+	    s->window < H2CONN_WINDOW_MAX) {
 		s->window *= 4;
 		(void)nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, s->id, (int32_t)s->window);
 	}
@@ -454,6 +457,12 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	return 0;
 }
 
+/* A frame of a type that we do not know; it was counted, and that is all. */
+static int on_unknown(nghttp2_session *session, void **ret, const nghttp2_frame_hd *hd, void *user)
+{
+	return NGHTTP2_ERR_CANCEL;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
 	struct h2conn *c = user;
@@ -706,6 +715,9 @@ static int make_session(struct h2conn *c)
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, on_unknown);
+	for (unsigned int type = FIRST_UNKNOWN_TYPE; type <= UINT8_MAX; type++)
+		nghttp2_option_set_user_recv_extension_type(opt, (uint8_t)type);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
 	nghttp2_option_set_no_closed_streams(opt, 1);
 	nghttp2_option_set_max_send_header_block_length(opt, SEND_HEAD_MAX);
