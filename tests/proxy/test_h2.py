@@ -639,7 +639,7 @@ class Upstream(Case):
                 with call.c.lock:
                     f = hf.GoAwayFrame(0, last_stream_id=call.number, error_code=0)
                     call.c.tls.sendall(f.serialize())
-                call.wait(lambda: len(call.c.origin.calls) > 1)
+                wait_for(lambda: len(o.calls) > 1, "the other request")
                 call.send(b"end", end=True)
             else:
                 text(b"other")(call)
