@@ -316,6 +316,7 @@ void chan_close(struct chan *c)
 	l->chan = c;
 	chan_own(c, &linger_ops, l);
 	(void)uv_timer_start(&l->timer, linger_timeout, CHAN_LINGER_MS, 0);
+	uv_unref((uv_handle_t *)&l->timer); /* the process does not stay for a peer that says nothing */
 	chan_shutdown(c);
 	chan_resume(c);
 }

@@ -202,6 +202,22 @@ static void reject(struct h1f *h, int status, const char *why)
 	exchange_reject(h->x, status, why);
 }
 
+/* Whether a body is broken as far as it came together with its head: then nobody needs to hear of the request at all. */
+static bool is_broken(struct httpbody body, const uint8_t *bytes, size_t n)
+{
+	struct httpbody_piece piece;
+
+	while (n > 0 && !body.done) {
+		long r = httpbody_feed(&body, bytes, n, &piece);
+
+		if (r < 0)
+			return true;
+		bytes += r;
+		n -= (size_t)r;
+	}
+	return false;
+}
+
 static size_t read_head(struct h1f *h, const uint8_t *bytes, size_t n)
 {
 	struct httpmsg_refusal why = { 0 };
@@ -224,6 +240,10 @@ static size_t read_head(struct h1f *h, const uint8_t *bytes, size_t n)
 	h->old_client = h->in.msg.version == HTTPMSG_1_0;
 	h->close = h->in.msg.close;
 	h1_in_body_begin(&h->in);
+	if (h->in.body.kind == HTTPMSG_BODY_CHUNKED && is_broken(h->in.body, bytes + r, n - (size_t)r)) {
+		reject(h, 400, "the body's chunks are broken");
+		return n;
+	}
 	end = h->in.body.done;
 	h->state = end ? WAIT : BODY;
 	exchange_head(h->x, EXCHANGE_FRONT, &h->in.msg, end);

@@ -7,7 +7,8 @@
  * the request line's parts, names that are no tokens, versions other than HTTP/1.0 and HTTP/1.1, no or more than one Host (HTTP/1.0
  * needs none where the target names the host), a Host that is no authority or another one than the target's, Content-Length that is not
  * plain digits or comes twice or with Transfer-Encoding, codings other than one `chunked` (501), Transfer-Encoding in HTTP/1.0, targets
- * that do not fit the method, Expect other than 100-continue (417), WebSocket handshakes that are not exactly that. One empty line before a
+ * that do not fit the method, Expect other than 100-continue (417), WebSocket handshakes that are not exactly that, Upgrade: h2c
+ * (upgrades to other protocols are not passed on). One empty line before a
  * request is skipped. Bounds: those of httpmsg.h; 414 for the target, 431 for the head.
  *
  * A server, in short:

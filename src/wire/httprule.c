@@ -322,6 +322,12 @@ static int te_option(struct httpmsg *m, const char *s, size_t n, void *user)
 	return 0;
 }
 
+static int upgrade_option(struct httpmsg *m, const char *s, size_t n, void *user)
+{
+	/* A server that agreed would speak HTTP/2 from then on, past whoever reads HTTP/1 here. */
+	return is(s, n, "h2c") ? httpmsg_refuse(m, user, 400, "an upgrade to HTTP/2 without TLS") : 0;
+}
+
 static bool is_hop(const struct httpmsg *m, unsigned int id)
 {
 	switch (id) {
@@ -358,6 +364,8 @@ static int decide_connection(struct httpmsg *m, struct connection *c)
 			r = each_element(m, e, connection_option, c);
 		else if (e->id == HTTPMSG_F_TE)
 			r = each_element(m, e, te_option, NULL);
+		else if (e->id == HTTPMSG_F_UPGRADE && m->kind == HTTPMSG_REQUEST)
+			r = each_element(m, e, upgrade_option, c->why);
 	}
 	m->close = c->close || m->version == HTTPMSG_1_0 || m->body == HTTPMSG_BODY_EOF;
 	return r;

@@ -415,7 +415,7 @@ class Requests(Case):
         p = self.proxy("ok.test:443")
         out = self.get(p, "-i", "-H", "Connection: X-Secret, keep-alive", "-H", "X-Secret: 1", "-H", "Proxy-Authorization: Basic eA==",
                        "-H", "Keep-Alive: 5", "-H", "TE: gzip", "-H", "Proxy-Connection: x", "-H", "X-Stays: 1",
-                       "-H", "Upgrade: h2c", "-H", "HTTP2-Settings: AAMAAABkAAQAAP__", "https://ok.test/").lower()
+                       "-H", "Upgrade: foo", "-H", "HTTP2-Settings: AAMAAABkAAQAAP__", "https://ok.test/").lower()
         names = {n for n, _ in o.requests[0][1]}
         self.assertEqual(names, {"host", "user-agent", "accept", "x-stays"})
         for gone in (b"alt-svc", b"proxy-authenticate", b"keep-alive", b"x-res"):
@@ -590,10 +590,11 @@ class Refusals(Case):
         self.assertEqual(len(p.records("decision", verdict="allow")), 0)
 
     def test_a_body_that_goes_wrong_cuts_both(self):
-        seen = []
+        begun, seen = [], []
 
         def handler(connection):
-            data = b""
+            data = connection.recv(65536)
+            begun.append(data)
             while True:
                 more = connection.recv(65536)
                 if not more:
@@ -604,9 +605,11 @@ class Refusals(Case):
         s = Server(self.net.world.listen(OK4, 443), harness.tls_server(*self.ok, handler))
         self.addCleanup(s.close)
         p = self.proxy("ok.test:443")
-        for body in (b"1\r\nZ0\r\n\r\n", b"1\r\nZZ\r\n0\r\n\r\n", b"1\nZ\n0\n\n", b"0x1\r\nZ\r\n0\r\n\r\n", b"1\r\nZ\r\n-1\r\n"):
+        for number, body in enumerate((b"1\r\nZ0\r\n\r\n", b"1\r\nZZ\r\n0\r\n\r\n", b"1\nZ\n0\n\n", b"0x1\r\nZ\r\n0\r\n\r\n", b"1\r\nZ\r\n-1\r\n")):
             tls = self.tls(p)
-            tls.send(b"POST / HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+            tls.send(b"POST / HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+            wait_for(lambda: len(begun) > number, "the head at the origin")
+            tls.send(body)
             with self.assertRaises((harness.Gone, ssl.SSLError, ConnectionError)):
                 tls.recv_all()
         wait_for(lambda: len(p.records("end", error="bad_request") + p.records("decision", reason="bad_request")) == 5, p.records())
