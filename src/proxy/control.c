@@ -46,9 +46,13 @@ static int op_config(struct proxy *p, struct message *m, struct err *err)
 {
 	const char *id = json_string_value(json_object_get(m->json, "id"));
 	const char *name = json_string_value(json_object_get(m->json, "name"));
+	const json_t *seconds = json_object_get(m->json, "ask_seconds");
+	json_int_t ask = seconds ? json_integer_value(seconds) : DECIDE_ASK_SECONDS;
 
 	if (!id || !name)
 		return err_set(err, ERR_INVALID, 0, "config needs id and name");
+	if (ask < 1 || ask > DECIDE_ASK_SECONDS_MAX)
+		return err_set(err, ERR_INVALID, 0, "ask_seconds is from 1 to %d", DECIDE_ASK_SECONDS_MAX);
 	for (const char *s = id; *s; s++)
 		if (*s < 0x20 || *s > 0x7e || *s == '"' || *s == '\\')
 			return err_set(err, ERR_INVALID, 0, "the id is not plain");
@@ -56,6 +60,7 @@ static int op_config(struct proxy *p, struct message *m, struct err *err)
 		return err_code(err);
 	journal_set_sandbox(p->journal, id);
 	decide_set_sandbox(p->decide, name);
+	decide_set_ask_seconds(p->decide, (unsigned int)ask);
 	return 0;
 }
 

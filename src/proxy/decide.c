@@ -43,6 +43,7 @@ struct decide {
 	char sandbox[RULE_SANDBOX_MAX + 1];
 	struct ask *asks; /* owned */
 	uint64_t last_ask;
+	unsigned int ask_seconds;
 	size_t nasks, nwaits;
 	struct decide_watch watches; /* head of a ring */
 };
@@ -62,6 +63,7 @@ struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decid
 	d->journal = j;
 	d->ops = ops;
 	d->user = user;
+	d->ask_seconds = DECIDE_ASK_SECONDS;
 	d->watches.prev = d->watches.next = &d->watches;
 	return d;
 }
@@ -69,6 +71,11 @@ struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decid
 void decide_set_sandbox(struct decide *d, const char *name)
 {
 	(void)str_format(d->sandbox, sizeof(d->sandbox), "%s", name);
+}
+
+void decide_set_ask_seconds(struct decide *d, unsigned int seconds)
+{
+	d->ask_seconds = seconds;
 }
 
 uint64_t decide_generation(const struct decide *d)
@@ -253,14 +260,14 @@ static struct ask *ask_new(struct decide *d, const struct flow *f, const char *r
 	(void)str_format(a->method, sizeof(a->method), "%s", f->method ? f->method : "");
 	(void)str_format(a->rule, sizeof(a->rule), "%s", rule);
 	(void)uv_timer_init(d->loop, &a->timer);
-	(void)uv_timer_start(&a->timer, on_time_over, DECIDE_ASK_SECONDS * 1000, 0);
+	(void)uv_timer_start(&a->timer, on_time_over, (uint64_t)d->ask_seconds * 1000, 0);
 	a->next = d->asks;
 	d->asks = a;
 	d->nasks++;
 	dest_print(&f->dest, dest);
 	d->ops->event(d->user, json_pack("{s:s, s:I, s:s, s:s?, s:s?, s:s, s:i}", "event", "ask", "ask", (json_int_t)a->number,
 					 "dest", dest, "method", f->method ? a->method : NULL, "path", a->path, "rule", a->rule,
-					 "seconds", DECIDE_ASK_SECONDS));
+					 "seconds", (int)d->ask_seconds));
 	return a;
 }
 

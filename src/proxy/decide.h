@@ -25,7 +25,8 @@
 
 #define DECIDE_ASKS_MAX 64       /* questions open at a time; past that the answer is no (reason "limit") */
 #define DECIDE_WAITS_MAX 256     /* flows that wait for them */
-#define DECIDE_ASK_SECONDS 60
+#define DECIDE_ASK_SECONDS 60    /* for an answer, unless decide_set_ask_seconds says otherwise */
+#define DECIDE_ASK_SECONDS_MAX 3600
 
 struct decision {
 	bool allow;
@@ -58,6 +59,8 @@ struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decid
 void decide_free(struct decide *d);
 /* The name that rules are scoped by; copied. */
 void decide_set_sandbox(struct decide *d, const char *name);
+/* How long the user has for an answer, 1 to DECIDE_ASK_SECONDS_MAX; for questions from now on. */
+void decide_set_ask_seconds(struct decide *d, unsigned int seconds);
 
 /* Takes the policy over and has every watch look again. */
 void decide_set_policy(struct decide *d, struct policy *p);

@@ -303,6 +303,7 @@ static int attempt_start(struct dial *d, struct attempt *a, const struct address
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	if (connect(fd, (struct sockaddr *)&ss, n) < 0 && errno != EINPROGRESS)
 		return -errno;
 	if (uv_poll_init(d->proxy->loop, &a->poll, fd) < 0)

@@ -22,6 +22,7 @@
 #define OWN_MAX 1024
 #define ANSWER_MAX 32768
 #define LOOPBACK_INDEX 1
+#define SHORTEST_LINK 8 /* bits: a route for more than that is a default route, not a network */
 
 struct route {
 	uv_poll_t poll;
@@ -181,27 +182,30 @@ struct question {
 	uint8_t address[16];
 };
 
-static int read_route(const struct nlmsghdr *h, struct policy_address *ret)
+/* What one answer says. */
+struct answer {
+	int error;      /* -EAGAIN: it was none */
+	uint8_t type;   /* RTN_UNICAST */
+	uint8_t prefix; /* of the route, where it was asked for */
+	bool gateway, loopback;
+};
+
+static void read_route(const struct nlmsghdr *h, struct answer *ret)
 {
 	const struct rtmsg *m = NLMSG_DATA(h);
 	int left = (int)RTM_PAYLOAD(h), oif = 0;
-	bool gateway = false;
 
+	*ret = (struct answer){ .type = m->rtm_type, .prefix = m->rtm_dst_len };
 	for (const struct rtattr *at = RTM_RTA(m); RTA_OK(at, left); at = next_attribute(at, &left)) {
 		if (at->rta_type == RTA_GATEWAY || at->rta_type == RTA_VIA)
-			gateway = true;
+			ret->gateway = true;
 		else if (at->rta_type == RTA_OIF && RTA_PAYLOAD(at) == sizeof(oif))
 			memcpy(&oif, RTA_DATA(at), sizeof(oif));
 	}
-	if (m->rtm_type == RTN_LOCAL || m->rtm_type == RTN_BROADCAST || m->rtm_type == RTN_ANYCAST || oif == LOOPBACK_INDEX)
-		ret->own = true;
-	else if (m->rtm_type != RTN_UNICAST)
-		return -ENETUNREACH;
-	ret->on_link = !gateway;
-	return 0;
+	ret->loopback = oif == LOOPBACK_INDEX;
 }
 
-static int read_answer(const uint8_t *bytes, size_t n, uint32_t seq, struct policy_address *ret)
+static void read_answer(const uint8_t *bytes, size_t n, uint32_t seq, struct answer *ret)
 {
 	size_t left = n;
 
@@ -211,40 +215,60 @@ static int read_answer(const uint8_t *bytes, size_t n, uint32_t seq, struct poli
 		if (h->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *e = NLMSG_DATA(h);
 
-			return e->error < 0 ? e->error : -EPROTO;
+			ret->error = e->error < 0 && e->error != -EAGAIN ? e->error : -EPROTO;
+		} else if (h->nlmsg_type == RTM_NEWROUTE) {
+			read_route(h, ret);
 		}
-		if (h->nlmsg_type == RTM_NEWROUTE)
-			return read_route(h, ret);
+		return;
 	}
-	return -EAGAIN;
+}
+
+/* match: about the route in the table rather than the way of this one address. */
+static int ask_kernel(struct route *r, const struct address *a, bool match, struct answer *ret)
+{
+	static uint8_t bytes[ANSWER_MAX] __attribute__((aligned(8)));
+	uint8_t len = a->bits / 8;
+	struct question q = {
+		.h = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = ++r->seq },
+		.m = { .rtm_family = len == 4 ? AF_INET : AF_INET6, .rtm_dst_len = a->bits,
+		       .rtm_flags = match ? RTM_F_FIB_MATCH : 0 },
+		.at = { .rta_type = RTA_DST, .rta_len = (unsigned short)RTA_LENGTH(len) },
+	};
+
+	memcpy(q.address, a->bytes, len);
+	q.h.nlmsg_len = (uint32_t)(offsetof(struct question, address) + len);
+	if (send(r->ask, &q, q.h.nlmsg_len, 0) < 0)
+		return -errno;
+	do {
+		ssize_t n = recv(r->ask, bytes, sizeof(bytes), 0);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EPROTO;
+		ret->error = -EAGAIN;
+		read_answer(bytes, (size_t)n, r->seq, ret);
+	} while (ret->error == -EAGAIN);
+	return ret->error;
 }
 
 int route_look(struct route *r, struct policy_address *ret)
 {
-	static uint8_t answer[ANSWER_MAX] __attribute__((aligned(8)));
-	uint8_t bytes = ret->address.bits / 8;
-	struct question q = {
-		.h = { .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = ++r->seq },
-		.m = { .rtm_family = bytes == 4 ? AF_INET : AF_INET6, .rtm_dst_len = ret->address.bits },
-		.at = { .rta_type = RTA_DST, .rta_len = (unsigned short)RTA_LENGTH(bytes) },
-	};
-	int error = -EAGAIN;
+	struct answer way, match;
+	int error;
 
-	if (r->incomplete || bytes == 0)
-		return -ENETUNREACH;
 	ret->own = ret->on_link = false;
-	memcpy(q.address, ret->address.bytes, bytes);
-	q.h.nlmsg_len = (uint32_t)(offsetof(struct question, address) + bytes);
-	if (send(r->ask, &q, q.h.nlmsg_len, 0) < 0)
-		return -errno;
-	while (error == -EAGAIN) {
-		ssize_t n = recv(r->ask, answer, sizeof(answer), 0);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EPROTO;
-		error = read_answer(answer, (size_t)n, r->seq, ret);
-	}
+	if (r->incomplete || ret->address.bits == 0)
+		return -ENETUNREACH;
+	error = ask_kernel(r, &ret->address, false, &way);
+	if (error < 0)
+		return error;
+	if (way.type == RTN_LOCAL || way.type == RTN_BROADCAST || way.type == RTN_ANYCAST || way.loopback)
+		ret->own = true;
+	else if (way.type != RTN_UNICAST)
+		return -ENETUNREACH;
 	for (size_t i = 0; i < r->nown; i++)
 		ret->own |= address_equal(&r->own[i], &ret->address);
-	return error;
+	/* A default route into a device (a VPN's) names no router, and yet what lies behind is no neighbour. */
+	ret->on_link = !way.gateway &&
+		       (ask_kernel(r, &ret->address, true, &match) < 0 || match.gateway || match.prefix >= SHORTEST_LINK);
+	return 0;
 }

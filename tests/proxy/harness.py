@@ -527,6 +527,7 @@ class Proxy:
             event = self.event()
             if event["event"] == name:
                 return event
+            assert (name, event["event"]) != ("policy", "policy_error"), event
 
     def set_policy(self, rules, **more):
         """Puts a policy in force; returns when it is."""

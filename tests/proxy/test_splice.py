@@ -374,6 +374,18 @@ class Addresses(Case):
                 p.guest.connect(authority).recv_all()
         self.assertEqual((other.accepted, self.net.dns.asked), (0, []))
 
+    def test_a_default_route_without_a_router(self):
+        self.serve(OK4, 22, says(b"far", after=False))
+        neighbour = self.serve(harness.Range.LAN_NEIGHBOUR, 22, says(b"near", after=False))
+        self.net.host.ip("route replace default dev up0")
+        self.addCleanup(self.net.host.ip, f"route replace default via {harness.Range.ROUTER}")
+        self.net.names["near.test"] = [harness.Range.LAN_NEIGHBOUR, harness.Range.GLOBAL_NEIGHBOUR]
+        p = self.proxy("tcp near.test:22", "tcp ok.test:22")
+        self.assertEqual(p.guest.connect("ok.test:22").recv_all(), b"far")
+        with self.assertRaises(Gone):
+            p.guest.connect("near.test:22").recv()
+        self.assertEqual((neighbour.accepted, p.wait_record("decision", verdict="deny")["reason"]), (0, "address"))
+
     def test_only_ipv6_answers(self):
         self.serve(OK6, 443, says(b"six"))
         self.net.names["ok.test"] = [OK6]
@@ -498,6 +510,16 @@ class Policy(Case):
         self.assertEqual(p.expect("ask_over")["ask"], ask["ask"])
         self.assertEqual(stream.recv_all(), b"in")
 
+    def test_a_question_that_nobody_answers(self):
+        p = self.proxy(("ask", "tcp ok.test:22"), config={"ask_seconds": 1})
+        stream = p.guest.connect("ok.test:22")
+        ask = p.expect("ask")
+        self.assertEqual(ask["seconds"], 1)
+        with self.assertRaises(Gone):
+            stream.recv()
+        self.assertEqual(p.expect("ask_over")["ask"], ask["ask"])
+        self.assertEqual(p.wait_record("decision")["reason"], "ask")
+
     def test_an_abandoned_question(self):
         p = self.proxy(("ask", "tcp ok.test:22"))
         stream = p.guest.connect("ok.test:22")
@@ -563,6 +585,25 @@ class Forward(Case):
         p = self.proxy("tcp ok.test:22")
         stream = self.begin(p, b"CONNECT ok.test:22 HTTP/1.1\r\nHost: ok.test:22\r\n\r\n")
         self.assertEqual(stream.recv_all(), b"HTTP/1.1 200 Connection established\r\n\r\nSSH-2.0-x\r\n")
+
+    def test_http_inside_a_tunnel(self):
+        heard = []
+
+        def handler(connection):
+            heard.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+        self.serve(OK4, 80, handler)
+        p = self.proxy({"resource": "ok.test:80", "methods": ["GET"]})
+        stream = self.begin(p, b"CONNECT ok.test:80 HTTP/1.1\r\nHost: ok.test:80\r\n\r\nGET /x HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        got = stream.recv()
+        while not got.endswith(b"hi"):
+            got += stream.recv()
+        self.assertTrue(heard[0].startswith(b"GET /x HTTP/1.1\r\nHost: ok.test\r\n"), heard)
+        stream.send(b"POST /x HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 0\r\n\r\n")
+        self.assertRegex(stream.recv(), rb"^HTTP/1\.1 403 ")
+        self.assertEqual([(r["verdict"], r["reason"], r["entry"], r["method"]) for r in p.records("decision")],
+                         [("allow", "rule", "forward", "GET"), ("deny", "method", "forward", "POST")])
 
     def test_a_refused_connect(self):
         origin = self.serve(OK4, 443)
