@@ -57,6 +57,8 @@ struct tlsf *tlsf_new(EVP_PKEY *key, struct dues *dues, bool h2)
 	(void)SSL_CTX_set_cipher_list(f->ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
 	(void)SSL_CTX_set_ciphersuites(f->ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
 	(void)SSL_CTX_set1_groups_list(f->ctx, "X25519:P-256:P-384");
+	/* The CA is in the guest's store: a chain that OpenSSL looks for at each handshake would not be sent, either. */
+	(void)SSL_CTX_set_mode(f->ctx, SSL_MODE_NO_AUTO_CHAIN);
 	/* Tickets only: nothing of a session is kept here. */
 	(void)SSL_CTX_set_session_cache_mode(f->ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(f->ctx, 1);
