@@ -9,6 +9,7 @@
 #include "base/str.h"
 
 #define CHUNK_FRAME 32 /* more than the size line and the CRLF of a chunk */
+#define REFILL_AT (24 * 1024)
 #define KEEP_MAX 4096  /* of pending's memory, between messages */
 
 /* --- in --- */
@@ -68,12 +69,13 @@ void h1_out_done(struct h1_out *o)
 	buf_done(&o->pending);
 }
 
-/* How much the window leaves now. */
+/* How much the window leaves now: nothing, or enough for what TLS delivers at once and a head, so that this is mostly taken whole and
+ * not kept in parts. */
 static size_t window(struct chan *c)
 {
 	size_t room = chan_room(c), waiting = room < CHAN_OUT ? CHAN_OUT - room : 0;
 
-	if (waiting >= H1_WINDOW)
+	if (waiting > REFILL_AT)
 		return 0;
 	return room < H1_WINDOW - waiting ? room : H1_WINDOW - waiting;
 }
@@ -90,6 +92,14 @@ bool h1_out_flush(struct h1_out *o)
 	if (buf_len(&o->pending) > 0)
 		flushed(o, chan_write(o->chan, buf_bytes(&o->pending), buf_len(&o->pending)));
 	return buf_len(&o->pending) == 0;
+}
+
+bool h1_out_has_room(struct h1_out *o)
+{
+	if (window(o->chan) > 0)
+		return true;
+	chan_want_room(o->chan);
+	return false;
 }
 
 /* One piece of up to n bytes with its frame, behind what is pending; 0: no room. */

@@ -54,6 +54,8 @@ static inline void h1_out_body(struct h1_out *o, enum httpmsg_body kind, uint64_
 long h1_out_data(struct h1_out *o, const uint8_t *bytes, size_t n);
 /* The body's end; -EPROTO where bytes of the announced length are missing. */
 int h1_out_end(struct h1_out *o);
+/* When the chan is `writable`: whether it pays to offer more; else it will be again. */
+bool h1_out_has_room(struct h1_out *o);
 /* Writes what is pending; true: nothing is left. */
 bool h1_out_flush(struct h1_out *o);
 

@@ -266,7 +266,7 @@ static void on_writable(void *owner, struct chan *c)
 {
 	struct h1b *h = owner;
 
-	if (h1_out_flush(&h->out) && h->x)
+	if (h1_out_flush(&h->out) && h->x && h1_out_has_room(&h->out))
 		exchange_writable(h->x, EXCHANGE_BACK);
 }
 

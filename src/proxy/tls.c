@@ -181,7 +181,7 @@ static void drive_handshake(struct tls *t)
 	finish(t, why);
 }
 
-/* As many whole records as there are and as fit into 64 KiB. 0: nothing (more must come, or it is over). */
+/* As many whole records as there are and as fit. 0: nothing (more must come, or it is over). */
 static size_t read_records(struct tls *t, uint8_t *to, size_t size)
 {
 	size_t n = 0;
@@ -202,7 +202,7 @@ static size_t read_records(struct tls *t, uint8_t *to, size_t size)
 
 static void drive_read(struct tls *t)
 {
-	static uint8_t plain[4 * RECORD]; /* one loop, one thread: shared, never held across calls */
+	static uint8_t plain[2 * RECORD]; /* one loop, one thread: shared, never held across calls */
 
 	while (t->chan.reading && t->state == OPEN && !t->peer_closed && !t->released) {
 		size_t n = read_records(t, plain, sizeof(plain));
