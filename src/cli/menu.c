@@ -35,13 +35,13 @@ static int read_byte(int timeout_ms)
 	return n == 1 ? c : -1;
 }
 
-/* ESC [ A, ESC O A: an arrow; ESC alone: cancel. Other sequences are swallowed. */
+/* ESC [ A, ESC O A: an arrow; other sequences are swallowed; ESC before anything else is the key itself. */
 static enum key read_escape(void)
 {
 	int c = read_byte(ESC_MS);
 
 	if (c != '[' && c != 'O')
-		return c < 0 ? KEY_CANCEL : KEY_NONE;
+		return KEY_CANCEL;
 	do {
 		c = read_byte(ESC_MS);
 	} while (c >= 0x20 && c < 0x40);

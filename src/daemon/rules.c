@@ -304,9 +304,10 @@ static int give_out(struct daemon *d, struct err *err)
 		if (s->state == SANDBOX_STOPPED)
 			continue;
 		r = rules_write(s, &mine);
-		if (r == 0 && s->state != SANDBOX_LOST)
-			r = tell(s, &mine);
 		if (r == 0)
+			r = tell(s, &mine);
+		/* One that is about to end need not hear of it. */
+		if (r == 0 || s->state == SANDBOX_STOPPING)
 			continue;
 		log_error("event=policy_not_given id=%s error=\"%s\"", s->row.id, mine.msg);
 		ret = err_set(err, ERR_UNAVAILABLE, -r,

@@ -244,6 +244,10 @@ int target_pattern(const char *s, char **ret, struct err *err)
 	fault = canonical(s, n, true, out, &out_n);
 	if (fault != TARGET_OK)
 		return err_set(err, ERR_INVALID, EINVAL, "path pattern \"%s\": %s", shown, target_fault_text(fault));
+	/* What is taken must be taken again in its canonical form, which may be longer. */
+	if (out_n > TARGET_PATTERN_MAX)
+		return err_set(err, ERR_INVALID, EINVAL, "the path pattern \"%s...\" is longer than %d bytes", shown,
+			       TARGET_PATTERN_MAX);
 	for (const char *p = out; (p = strstr(p, "**")); p += 2)
 		if (p[-1] != '/' || (p[2] != '/' && p[2] != 0) || str_starts(p + 2, "/**"))
 			return err_set(err, ERR_INVALID, EINVAL,

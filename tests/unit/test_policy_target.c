@@ -186,6 +186,9 @@ static void patterns(void **state)
 	longest[TARGET_PATTERN_MAX] = 0;
 	assert_int_equal(target_pattern(longest, &out, &err), 0);
 	free(out);
+	/* As long in its canonical form is too long. */
+	longest[1] = '[';
+	assert_int_equal(target_pattern(longest, &out, &err), -EINVAL);
 }
 
 static void matches(void **state)
