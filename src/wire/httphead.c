@@ -180,6 +180,16 @@ static int gather(struct httphead *h, const char *s, size_t n, struct httpmsg_re
 	return httpmsg_raw(m, s, n, why);
 }
 
+/* The beginning of a first line. Other protocols' greetings may have no line at all: nobody waits for its end. */
+static int check_beginning(const struct httphead *h, struct httpmsg_refusal *why)
+{
+	const struct httpmsg *m = h->msg;
+
+	if (m->kind == HTTPMSG_RESPONSE || h->started || httphead_sniff(m->arena + h->line, m->arena_n - h->line) >= 0)
+		return 0;
+	return httpmsg_refuse(m, why, 400, "not a request line");
+}
+
 long httphead_feed(struct httphead *h, const void *bytes, size_t n, struct httpmsg_refusal *why)
 {
 	const char *s = bytes;
@@ -194,8 +204,8 @@ long httphead_feed(struct httphead *h, const void *bytes, size_t n, struct httpm
 
 		r = gather(h, s + at, take, why);
 		at += take;
-		if (r == 0 && lf)
-			r = read_line(h, why);
+		if (r == 0)
+			r = lf ? read_line(h, why) : check_beginning(h, why);
 		if (r < 0) {
 			h->dead = true;
 			h->done = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * httphead: the head of an HTTP/1.x message (RFC 9112), to and from struct httpmsg. No I/O; bytes come in any portions, and a
- * fault is found with the line that has it, not at the head's end.
+ * fault is found with the line that has it, what does not begin like a request with its first bytes.
  *
  * One reading or none. Refused: lines that end in anything but CRLF, bare CR and NUL, folded lines, white space before a colon or around
  * the request line's parts, names that are no tokens, versions other than HTTP/1.0 and HTTP/1.1, no or more than one Host (HTTP/1.0

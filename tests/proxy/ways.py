@@ -3,7 +3,11 @@
 import contextlib
 import ssl
 
-from door import GATEWAY, Reset, read_response
+import h2.config
+import h2.connection
+import h2.events
+
+from door import GATEWAY, Reset, Response, read_response
 
 
 class Refused(Exception):
@@ -80,6 +84,51 @@ class Way:
             return "end"
 
 
+class H2Way(Way):
+    """HTTP/2 inside TLS. One request per connection."""
+
+    def ask(self, proxy, method="GET", path="/", host="ok.test", port=None, fields=(), body=b""):
+        try:
+            return self._ask(self.open(proxy, host, port, alpn=("h2",)), method, path, host, port, fields, body)
+        except Refused as e:
+            return e.response
+        except Reset:
+            return "reset"
+        except ssl.SSLError as e:
+            return "end" if "EOF" in str(e) else "alert"
+        except EOFError:
+            return "end"
+
+    def _ask(self, conn, method, path, host, port, fields, body):
+        assert conn.alpn == "h2"
+        client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8", validate_outbound_headers=False))
+        client.initiate_connection()
+        number = client.get_next_available_stream_id()
+        authority = host if port in (None, 443) else f"{host}:{port}"
+        head = [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)]
+        head += [tuple(p.strip() for p in f.lower().split(":", 1)) for f in fields]
+        client.send_headers(number, head, end_stream=not body)
+        if body:
+            client.send_data(number, body, end_stream=True)
+        status, names, got = None, [], b""
+        while True:
+            conn.send(client.data_to_send())
+            data = conn.recv()
+            if not data:
+                raise EOFError("the connection ended")
+            for event in client.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    names = [(n, v) for n, v in event.headers if n[0] != ":"]
+                    status = int(dict(event.headers)[":status"])
+                elif isinstance(event, h2.events.DataReceived):
+                    got += event.data
+                elif isinstance(event, h2.events.StreamEnded):
+                    conn.close()
+                    return Response(status, names, got)
+                elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
+                    return Response(status, names, got) if status else "reset"
+
+
 FORWARD = Way("forward", forward=True)
 CONNECT = Way("connect", tunnel=True)
 PLAIN = Way("transparent")
@@ -88,6 +137,10 @@ TLS_PLAIN = Way("tls-transparent", tls=True)
 IN_CLEAR = [FORWARD, CONNECT, PLAIN]
 IN_TLS = [TLS_CONNECT, TLS_PLAIN]
 ALL = IN_CLEAR + IN_TLS
+H2_CONNECT = H2Way("h2-connect", tls=True, tunnel=True)
+H2_PLAIN = H2Way("h2-transparent", tls=True)
+# Those of which only ask() is used may speak HTTP/2, too. Where TLS is spliced, the origin would have to: then HTTP/1.1 only.
+EVERY = ALL + [H2_CONNECT, H2_PLAIN]
 
 
 def send_raw(way, proxy, head, host="ok.test", timeout=8):

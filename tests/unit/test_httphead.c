@@ -451,8 +451,14 @@ static void bounds(void **state)
 	/* Without an end of line nothing waits for one. */
 	httpmsg_init(&m, HTTPMSG_REQUEST);
 	memset(flood, 'A', sizeof(flood));
+	assert_int_equal(read_head(&m, flood, sizeof(flood), 1, &taken), 400);
+	assert_true(taken < 40);
+	memcpy(flood, "GET /", 5);
 	assert_int_equal(read_head(&m, flood, sizeof(flood), 1, &taken), 414);
 	assert_true(taken < 20000);
+	assert_int_equal(read_head(&m, "\x05", 1, 1, &taken), 400);
+	assert_int_equal(read_head(&m, "\r\n\x16", 3, 1, &taken), 400);
+	assert_int_equal(read_head(&m, "\r", 1, 1, &taken), -1);
 	httpmsg_done(&m);
 }
 
