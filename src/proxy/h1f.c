@@ -351,7 +351,7 @@ int h1f_start(struct intercept *i, struct chan *c, const struct exchange_env *en
 	h->flush.run = on_flush;
 	httpmsg_init(&h->in.msg, HTTPMSG_REQUEST);
 	h1_out_init(&h->out, c);
-	intercept_conn_add(i, &h->conn, on_cut);
+	intercept_conn_add(i, &h->conn, env->refusal != NULL, on_cut);
 	expect_head(h);
 	chan_own(c, &chan_ops, h);
 	chan_resume(c);

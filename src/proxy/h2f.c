@@ -126,7 +126,7 @@ int h2f_start(struct intercept *i, struct chan *c, const struct exchange_env *en
 	}
 	h->env = *env;
 	h->due.over = on_due;
-	intercept_conn_add(i, &h->conn, on_cut);
+	intercept_conn_add(i, &h->conn, env->refusal != NULL, on_cut);
 	on_changed(&h->h2);
 	h2conn_start(&h->h2);
 	return 0;

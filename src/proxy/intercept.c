@@ -27,6 +27,7 @@ struct intercept {
 	struct tlsb *tlsb;
 	struct pool *pool;
 	struct intercept_conn conns; /* head of a ring */
+	struct decide_watch watch;
 };
 
 /* A connection whose TLS is not there yet. */
@@ -58,9 +59,9 @@ struct tlsb *intercept_tlsb(const struct intercept *i)
 	return i->tlsb;
 }
 
-void intercept_conn_add(struct intercept *i, struct intercept_conn *c, void (*cut)(struct intercept_conn *c))
+void intercept_conn_add(struct intercept *i, struct intercept_conn *c, bool refused, void (*cut)(struct intercept_conn *c))
 {
-	*c = (struct intercept_conn){ .intercept = i, .prev = &i->conns, .next = i->conns.next, .cut = cut };
+	*c = (struct intercept_conn){ .intercept = i, .prev = &i->conns, .next = i->conns.next, .refused = refused, .cut = cut };
 	c->prev->next = c;
 	c->next->prev = c;
 }
@@ -148,7 +149,7 @@ static void start_tls(struct intercept *i, struct chan *c, const struct exchange
 	}
 	s->env = *env;
 	s->chan = c;
-	intercept_conn_add(i, &s->conn, (void (*)(struct intercept_conn *))starting_free);
+	intercept_conn_add(i, &s->conn, env->refusal != NULL, (void (*)(struct intercept_conn *))starting_free);
 	if (leaf) {
 		handshake(s, leaf);
 		X509_free(leaf);
@@ -194,6 +195,19 @@ bool intercept_ready(const struct proxy *p)
 
 /* --- life --- */
 
+/* A refusal holds for as long as the policy that said it: whoever is refused comes again, and is decided anew. */
+static void on_policy(struct decide_watch *w)
+{
+	struct intercept *i = container_of(w, struct intercept, watch);
+	struct intercept_conn *c, *next;
+
+	for (c = i->conns.next; c != &i->conns; c = next) {
+		next = c->next;
+		if (c->refused)
+			c->cut(c);
+	}
+}
+
 static void on_lost(void *user)
 {
 	struct intercept *i = user;
@@ -226,6 +240,8 @@ struct intercept *intercept_new(struct proxy *p)
 		free(i);
 		return NULL;
 	}
+	i->watch.changed = on_policy;
+	decide_watch_add(p->decide, &i->watch);
 	i->mint = mint_new(p->loop, on_lost, i);
 	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint), &i->dues, true) : NULL;
 	i->tlsb = tlsb_new(&i->dues);
@@ -245,6 +261,7 @@ void intercept_free(struct intercept *i)
 {
 	if (!i)
 		return;
+	decide_watch_remove(&i->watch);
 	while (i->conns.next != &i->conns)
 		i->conns.next->cut(i->conns.next);
 	pool_free(i->pool);

@@ -55,9 +55,10 @@ struct tlsb *intercept_tlsb(const struct intercept *i);
 struct intercept_conn {
 	struct intercept *intercept; /* borrowed; NULL: not in the list */
 	struct intercept_conn *prev, *next;
+	bool refused; /* nothing is forwarded for it (exchange_env.refusal): it ends when the policy changes */
 	void (*cut)(struct intercept_conn *c); /* ends it at once: removes and frees it */
 };
-void intercept_conn_add(struct intercept *i, struct intercept_conn *c, void (*cut)(struct intercept_conn *c));
+void intercept_conn_add(struct intercept *i, struct intercept_conn *c, bool refused, void (*cut)(struct intercept_conn *c));
 void intercept_conn_remove(struct intercept_conn *c);
 
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test_intercept.py [unittest options]: requests inside connections: TLS that the proxy ends, plain HTTP, WebSocket. The client is
-curl or this program, the keeper is sbx-keeper, the origins are nginx and this program."""
+curl or this program, the keeper is sbx-keeper, the origins are this program."""
 import base64
 import hashlib
 import json
@@ -775,6 +775,17 @@ class Origins(Case):
             tls.recv_all()
         self.assertEqual(p.wait_record("end")["error"], "policy_changed")
         self.assertEqual(len(o.requests), 1)
+
+    def test_a_refusal_ends_with_its_policy(self):
+        self.origin(plain("x"))
+        p = self.proxy("other.test:443")
+        tls = self.tls(p)
+        tls.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        self.assertTrue(tls.recv().startswith(b"HTTP/1.1 403 "))
+        p.set_policy(["ok.test:443"], tls="intercept")
+        with self.assertRaises((harness.Gone, ssl.SSLError, ConnectionError)):
+            tls.recv_all()
+        self.assertEqual(self.get(p, "https://ok.test/"), b"x")
 
     def test_a_new_policy_closes_idle_connections(self):
         o = self.origin(plain("x"))
