@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "daemon/upstream.h"
 
 #define FILE_MAX 65536
 
@@ -70,6 +71,33 @@ static int permitted_ranges(const json_t *list, struct settings *s)
 	return 0;
 }
 
+static bool is_proxy(const char *v)
+{
+	return !*v || str_eq(v, "none") || upstream_is_url(v);
+}
+
+static int http_proxy(const char *v, struct settings *s)
+{
+	return is_proxy(v) ? str_format(s->http_proxy, sizeof(s->http_proxy), "%s", v) : -EINVAL;
+}
+
+static int https_proxy(const char *v, struct settings *s)
+{
+	return is_proxy(v) ? str_format(s->https_proxy, sizeof(s->https_proxy), "%s", v) : -EINVAL;
+}
+
+static int no_proxy(const char *v, struct settings *s)
+{
+	return str_format(s->no_proxy, sizeof(s->no_proxy), "%s", v);
+}
+
+static int extra_ca(const char *v, struct settings *s)
+{
+	return !*v || *v == '/' ? str_format(s->extra_ca, sizeof(s->extra_ca), "%s", v) : -EINVAL;
+}
+
+#define PROXY_FORM "a URL such as \"http://proxy.example:3128\", \"none\", or \"\" for the environment's"
+
 static const struct {
 	const char *key;
 	const char *fallback; /* of a list: none */
@@ -83,6 +111,10 @@ static const struct {
 	{ "daemon.bootTimeout", "120s", "a duration from 5s to 30m such as \"120s\"", boot_timeout, NULL },
 	{ "network.tlsDefault", "auto", "\"auto\" or \"intercept\"", tls_default, NULL },
 	{ "network.permittedRanges", NULL, "a list of at most 256 ranges such as [\"10.8.0.0/16\"]", NULL, permitted_ranges },
+	{ "network.httpProxy", "", PROXY_FORM, http_proxy, NULL },
+	{ "network.httpsProxy", "", PROXY_FORM, https_proxy, NULL },
+	{ "network.noProxy", "", "names and ranges joined by commas, \"none\", or \"\" for the environment's", no_proxy, NULL },
+	{ "network.extraCaFile", "", "the absolute path of a file of certificates (PEM)", extra_ca, NULL },
 };
 
 /* A wrong key is named with the known ones. */
@@ -92,7 +124,7 @@ static int known_keys(const json_t *o, const char *path, struct err *err)
 	json_t *value;
 
 	json_object_foreach ((json_t *)(uintptr_t)o, key, value) {
-		char shown[100], known[256] = "";
+		char shown[100], known[320] = "";
 		size_t i = 0;
 
 		while (i < ARRAY_LEN(keys) && !str_eq(keys[i].key, key))

@@ -13,6 +13,9 @@
 #include "policy/policy.h"
 
 #define SETTINGS_TEXT 32
+#define SETTINGS_URL 1024
+#define SETTINGS_LIST 4096
+#define SETTINGS_PATH 4096
 
 struct settings {
 	uint64_t stop_grace_ms;
@@ -22,6 +25,9 @@ struct settings {
 	enum rule_tls tls;               /* network.tlsDefault: AUTO or INTERCEPT */
 	struct cidr ranges[POLICY_RANGES_MAX]; /* network.permittedRanges */
 	size_t nranges;
+	char http_proxy[SETTINGS_URL], https_proxy[SETTINGS_URL]; /* network.httpProxy, network.httpsProxy: a URL, "none", "" (the environment's) */
+	char no_proxy[SETTINGS_LIST];    /* network.noProxy: the same */
+	char extra_ca[SETTINGS_PATH];    /* network.extraCaFile: absolute; "": none */
 };
 
 /* ret_json may be NULL; else an owned object of every key with the text in effect. */

@@ -56,7 +56,7 @@ struct netdoor {
 	int dir, path_fd;     /* owned */
 	struct netproc proc;  /* none while RESTING */
 	struct netctl *ctl;   /* owned */
-	char *ca;             /* owned; NULL: no keeper */
+	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
 	uv_timer_t rest, answer, resolver, keeper;
 	uint64_t started_ms, ended_ms, rest_ms;
@@ -212,11 +212,22 @@ static int attach_keeper(struct netdoor *n)
 		return fd;
 	}
 	if (!n->ca)
-		n->ca = ca;
-	else
-		free(ca);
+		n->ca = TAKE_PTR(ca);
+	free(ca);
 	set_problem(n, PROBLEM_KEEPER, "");
 	return fd;
+}
+
+/* Where the proxy does not look into a connection, the guest meets the upstream certificates itself. */
+static void add_extra_ca(struct netdoor *n)
+{
+	auto_free char *extra = NULL, *own = TAKE_PTR(n->ca);
+	struct err err;
+
+	if (n->spec->extra_ca && netfiles_certificates(n->spec->extra_ca, &extra, &err) < 0)
+		set_problem(n, PROBLEM_FILES, err.msg);
+	if (own || extra)
+		n->ca = str_new("%s%s", own ? own : "", extra ? extra : "");
 }
 
 static void on_keeper_time(uv_timer_t *t)
@@ -471,6 +482,8 @@ static int try_begin(struct netdoor *n, struct err *err)
 	mine = pair[0];
 	theirs = pair[1];
 	keeper = attach_keeper(n);
+	if (!n->was_ready)
+		add_extra_ca(n);
 	if (keeper < 0)
 		keeper = dead_end();
 	if (keeper < 0)

@@ -44,7 +44,8 @@ void netdoor_free(struct netdoor *n);
 bool netdoor_is_ready(const struct netdoor *n);
 /* The proxy's number on the host, 0 while there is none. */
 pid_t netdoor_pid(const struct netdoor *n);
-/* The sandbox's CA certificate as PEM, borrowed; NULL where the keeper could not be reached. */
+/* What the guest is to trust, as PEM, borrowed: the sandbox's CA certificate where the keeper could be reached, and those of
+ * network.extraCaFile; NULL: nothing. */
 const char *netdoor_ca(const struct netdoor *n);
 /* What does not work, in words; NULL where all is well. Borrowed until the loop runs. */
 const char *netdoor_problem(const struct netdoor *n);

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -110,4 +112,35 @@ int netfiles_trust(const char *extra, struct err *err)
 	/* Opened again: read-only, and at its beginning. */
 	r = netfiles_again(fd);
 	return r < 0 ? err_errno(err, -r, "cannot hand over the trust store") : r;
+}
+
+int netfiles_certificates(const char *path, char **ret, struct err *err)
+{
+	static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
+	auto_free char *text = NULL;
+	struct buf out;
+	bool inside = false;
+	char *line, *rest;
+	int r = io_read_file(AT_FDCWD, path, TRUST_MAX_BYTES, &text, NULL);
+
+	if (r < 0)
+		return err_errno(err, -r, "cannot read %.200s (setting network.extraCaFile)", path);
+	buf_init(&out, NETFILES_CA_MAX);
+	rest = text;
+	while (r == 0 && (line = strsep(&rest, "\n"))) {
+		line[strcspn(line, "\r")] = 0;
+		inside = inside || str_eq(line, begin);
+		if (inside && line[0])
+			r = buf_printf(&out, "%s\n", line);
+		inside = inside && !str_eq(line, end);
+	}
+	if (r < 0)
+		r = err_set(err, ERR_INVALID, EFBIG, "%.200s (setting network.extraCaFile) holds more than %d KiB of certificates", path,
+			    NETFILES_CA_MAX >> 10);
+	else if (buf_len(&out) == 0 || inside)
+		r = err_set(err, ERR_INVALID, EINVAL, "%.200s (setting network.extraCaFile) holds no certificates in PEM", path);
+	else if (!(*ret = strdup(buf_cstr(&out))))
+		r = err_errno(err, ENOMEM, "certificates");
+	buf_done(&out);
+	return r;
 }

@@ -12,6 +12,7 @@
 /* network.jsonl and its predecessors network.jsonl.1 (the newest) to .4. */
 #define NETFILES_LOG "network.jsonl"
 #define NETFILES_OLD_LOGS 4
+#define NETFILES_CA_MAX (56 * 1024)
 
 /* policy.json, read-only, at its beginning. -ENOENT where there is none. */
 int netfiles_policy(int dir, struct err *err);
@@ -24,5 +25,8 @@ int netfiles_log(int dir, struct err *err);
 int netfiles_rotate(int dir);
 /* The host's trust store and, where extra is not NULL, one more file of certificates; in memory, read-only. */
 int netfiles_trust(const char *extra, struct err *err);
+/* The certificates of a file and nothing else of it, as the guest takes them (armour and base64); owned. At most
+ * NETFILES_CA_MAX bytes. */
+int netfiles_certificates(const char *path, char **ret, struct err *err);
 
 #endif

@@ -317,6 +317,41 @@ static void an_extra_certificate_is_added_to_the_hosts(void **state)
 	(void)close(fd);
 }
 
+static void certificates_are(const char *dir, const char *text, const char *want)
+{
+	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_free char *path = str_new("%s/ca.pem", dir), *got = NULL;
+	struct err err = { 0 };
+	int r;
+
+	assert_int_equal(io_write_file_atomic(fd, "ca.pem", text, strlen(text), 0600), 0);
+	r = netfiles_certificates(path, &got, &err);
+	if (want) {
+		assert_int_equal(r, 0);
+		assert_string_equal(got, want);
+	} else {
+		assert_int_equal(err.kind, ERR_INVALID);
+		assert_non_null(strstr(err.msg, "network.extraCaFile"));
+	}
+}
+
+#define BEGIN "-----BEGIN CERTIFICATE-----\n"
+#define END "-----END CERTIFICATE-----\n"
+
+static void the_guest_gets_certificates_and_nothing_else(void **state)
+{
+	auto_free char *large = calloc(1, NETFILES_CA_MAX + 1);
+
+	certificates_are(*state, "# Corp\r\n" BEGIN "QQ==\r\n" END "trailer", BEGIN "QQ==\n" END);
+	certificates_are(*state, BEGIN "QQ==\n" END "\n" BEGIN "Qg==\n-----END CERTIFICATE-----", BEGIN "QQ==\n" END BEGIN "Qg==\n" END);
+	certificates_are(*state, "", NULL);
+	certificates_are(*state, "-----BEGIN PRIVATE KEY-----\nQQ==\n-----END PRIVATE KEY-----\n", NULL);
+	certificates_are(*state, BEGIN "QQ==\n", NULL);
+	memset(large, 'A', NETFILES_CA_MAX);
+	memcpy(large, BEGIN, sizeof(BEGIN) - 1);
+	certificates_are(*state, large, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +363,7 @@ int main(void)
 		cmocka_unit_test(a_full_socket_is_told),
 		cmocka_unit_test_setup_teardown(the_policy_is_a_file_and_each_reader_begins_at_its_start, make_dir, drop_dir),
 		cmocka_unit_test_setup_teardown(a_log_that_is_full_is_kept_four_times, make_dir, drop_dir),
+		cmocka_unit_test_setup_teardown(the_guest_gets_certificates_and_nothing_else, make_dir, drop_dir),
 		cmocka_unit_test_setup_teardown(an_extra_certificate_is_added_to_the_hosts, make_dir, drop_dir),
 	};
 

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The way out of a real machine, and published ports into it. The origin is a server of the test on this host's loopback,
+# which the sandbox reaches as host.docker.internal by a rule for localhost:PORT; nothing here leaves this host.
+
+load helper
+
+setup_file() {
+	world_make
+	project p >"$WORLD/path"
+	cd "$(cat "$WORLD/path")"
+	mkfifo "$WORLD/origin.in"
+	python3 "$BATS_TEST_DIRNAME/origin.py" "$WORLD/origin.port" <"$WORLD/origin.in" >&2 3>&- &
+	exec 7>"$WORLD/origin.in"
+	wait_for 10 test -s "$WORLD/origin.port"
+	sbx run -d --name net -m 1g -p 3000 -p 3001 -p 3002 -p 3003 shell </dev/null
+}
+
+teardown_file() {
+	exec 7>&-
+	world_drop
+}
+
+setup() {
+	PORT=$(cat "$WORLD/origin.port")
+	ORIGIN=http://host.docker.internal:$PORT
+}
+
+guest() {
+	timeout 60 sbx exec net "$@" </dev/null
+}
+
+guest_sh() {
+	guest sh -c "$1"
+}
+
+allow_origin() {
+	sbx policy allow network "localhost:$PORT" >&2
+}
+
+deny_origin() {
+	sbx policy rm network --resource "localhost:$PORT" >&2
+}
+
+@test "locked down: the refusal says what, why, and what would help; and it is logged" {
+	run guest_sh "curl -sS -m 20 $ORIGIN/hello"
+	[[ $output == *"Blocked by network policy"* ]]
+	[[ $output == *"host.docker.internal:$PORT"* ]]
+	[[ $output == *"remedy: sbx policy allow network"* ]]
+	[ "$(guest_sh "curl -sS -m 20 -o /dev/null -w '%{http_code}' $ORIGIN/hello")" = 403 ]
+	[ "$(guest_sh "curl -sS -m 20 -o /dev/null -w '%{http_code}' http://example.com/")" = 403 ]
+	log=("$XDG_STATE_HOME"/sbx/sandboxes/*/network.jsonl)
+	jq -e -s 'any(.host == "example.com" and .verdict == "deny" and .event == "decision")' "${log[0]}"
+	[ "$(stat -c %a "${log[0]}")" = 600 ]
+}
+
+@test "with a rule: through the proxy variables, and without them" {
+	allow_origin
+	[ "$(guest_sh "curl -sS -m 20 $ORIGIN/hello")" = "hello from the origin" ]
+	[ "$(guest_sh "curl -sS -m 20 --noproxy '*' $ORIGIN/hello")" = "hello from the origin" ]
+	[ "$(guest_sh "head -c 5000000 /dev/zero | curl -sS -m 40 --noproxy '*' --data-binary @- $ORIGIN/")" = "got 5000000" ]
+	deny_origin
+}
+
+@test "what has no way out fails at once: UDP, ICMP, IPv6, an address, a name without a dot" {
+	cat >"$(cat "$WORLD/path")/probe.py" <<-'P'
+		import socket, sys, time
+		begun = time.time()
+		what = sys.argv[1]
+		try:
+		    if what == "udp":
+		        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		        s.settimeout(8)
+		        s.connect(("1.1.1.1", 443))
+		        s.send(b"x")
+		        s.recv(1)
+		    elif what == "icmp":
+		        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+		        s.settimeout(8)
+		        s.sendto(bytes([8, 0, 0xf7, 0xff, 0, 0, 0, 0]), ("1.1.1.1", 0))
+		        s.recv(1)
+		    elif what == "v6":
+		        socket.create_connection(("2606:4700:4700::1111", 443), 8)
+		    elif what == "name":
+		        socket.getaddrinfo("single-label", 80)
+		    print("it worked")
+		except OSError as e:
+		    print("slow" if time.time() - begun > 3 else "refused", e)
+	P
+	for what in udp v6 name; do
+		run -0 guest python3 "$(cat "$WORLD/path")/probe.py" "$what"
+		echo "$what: $output" >&3
+		[[ $output == refused* ]]
+	done
+	run -0 guest sudo python3 "$(cat "$WORLD/path")/probe.py" icmp
+	echo "icmp: $output" >&3
+	[[ $output == refused* ]]
+	# An address without a name is refused as a name is: in words.
+	run -0 guest_sh 'curl -sS -m 20 --noproxy "*" -w "%{http_code} %{time_total}\n" https://1.1.1.1/'
+	echo "1.1.1.1: ${lines[-1]}" >&3
+	[[ $output == *"Blocked by network policy"*1.1.1.1* ]]
+	[[ ${lines[-1]} == "403 "[0-4].* ]]
+	# The name server gives every name an address of its own, and asks nobody.
+	[[ $(guest getent hosts nowhere.invalid) == 198.1[89].* ]]
+}
+
+# publish_port PORT: the host port that leads there.
+host_port() {
+	sbx ports net --json | jq -er --argjson p "$1" '.[] | select(.sandbox_port == $p) | .host_port'
+}
+
+@test "published ports lead to servers on 127.0.0.1, ::1 and all addresses, and stay over a restart" {
+	guest_sh 'mkdir -p /tmp/www && cd /tmp/www && head -c 3000000 /dev/urandom >blob
+		for at in "3000 127.0.0.1" "3001 ::1" "3002 0.0.0.0"; do
+			set -- $at
+			(python3 -m http.server "$1" --bind "$2" >/dev/null 2>&1 &)
+		done'
+	sum=$(guest sha256sum /tmp/www/blob | cut -d' ' -f1)
+	for p in 3000 3001 3002; do
+		url=http://127.0.0.1:$(host_port $p)/blob
+		wait_for 30 curl -sSf -o /dev/null "$url"
+		[ "$(curl -sS "$url" | sha256sum | cut -d' ' -f1)" = "$sum" ]
+	done
+	# Nobody listens: a reset, not a connection that hangs.
+	run --separate-stderr curl -sS -m 20 "http://127.0.0.1:$(host_port 3003)/"
+	[[ $stderr == *reset* ]]
+	before=$(sbx ports net --json)
+	sbx stop net
+	run -7 --separate-stderr curl -sS -m 20 "http://127.0.0.1:$(jq '.[0].host_port' <<<"$before")/"
+	sbx run -d --name net shell </dev/null
+	[ "$(sbx ports net --json)" = "$before" ]
+}
+
+@test "a published address that is taken is named, and published again when it is free" {
+	fails 1 "127.0.0.1:$PORT is in use on this host" sbx ports net --publish "$PORT:80"
+	sbx ports net --publish 3005
+	taken=$(host_port 3005)
+	sbx ports net --unpublish 3005
+	sbx ports net --publish "$taken:3006"
+	[ "$(host_port 3006)" = "$taken" ]
+	sbx ports net --unpublish 3006
+}
+
+# drip: a connection that goes on; its client's exit status goes to the file.
+drip() {
+	(
+		status=0
+		guest_sh "curl -sS -N --noproxy '*' $ORIGIN/drip" >"$WORLD/drip" 2>"$WORLD/drip.err" || status=$?
+		echo "$status" >"$WORLD/drip.status"
+	) 3>&- &
+	wait_for 20 test -s "$WORLD/drip"
+	[ ! -e "$WORLD/drip.status" ]
+}
+
+@test "kill -9 of the proxy: open connections are reset, the machine goes on, and the way out comes back" {
+	allow_origin
+	rm -f "$WORLD/drip.status"
+	drip
+	old=$(vm_pid net proxy)
+	kill -KILL "$old"
+	wait_for 10 test -s "$WORLD/drip.status"
+	[ "$(cat "$WORLD/drip.status")" != 0 ]
+	[ "$(state_of net)" = running ]
+	back() { [ "$(guest_sh "curl -sS -m 5 $ORIGIN/hello" 2>/dev/null)" = "hello from the origin" ]; }
+	wait_for 20 back
+	[ "$(vm_pid net proxy)" != "$old" ]
+	[ "$(sbx inspect --json net | jq .error)" = null ]
+	deny_origin
+}
+
+@test "a policy that changes cuts what it no longer allows" {
+	allow_origin
+	rm -f "$WORLD/drip.status"
+	drip
+	deny_origin
+	wait_for 10 test -s "$WORLD/drip.status"
+	[ "$(cat "$WORLD/drip.status")" != 0 ]
+	[ "$(guest_sh "curl -sS -m 20 -o /dev/null -w '%{http_code}' $ORIGIN/hello")" = 403 ]
+}
