@@ -371,10 +371,16 @@ static void other_bytes(struct conn *c)
 	decide_as(c, DEST_HTTPS, &tls);
 	decide_as(c, DEST_HTTP, &http);
 	decide_as(c, DEST_TCP, &tcp);
-	if (may_pass(&tls) || may_pass(&http))
+	if (may_pass(&tcp)) {
+		/* "tcp HOST:PORT" lets any bytes through; they were looked at only because TLS would have been intercepted. */
+		c->flow.dest.scheme = DEST_TCP;
+		c->raw = true;
+		ask_policy(c);
+	} else if (may_pass(&tls) || may_pass(&http)) {
 		refuse_because(c, "not_tls", 0, "what it speaks is neither TLS nor HTTP");
-	else
+	} else {
 		refuse(c, &tcp, 0);
+	}
 }
 
 static void http_bytes(struct conn *c)

@@ -111,6 +111,15 @@ class Clients(unittest.TestCase):
                 self.assertEqual(s.recv(100), b"")
             self.assertEqual(self.proxy.wait_record("decision", host=host)["verdict"], "allow")
 
+    def test_any_bytes_also_where_tls_is_always_terminated(self):
+        self.serve(OTHER4, 9000, echo)
+        self.proxy.set_policy([f"tcp {OTHER4}:9000"], tls="intercept")
+        with self.inside.connect(OTHER4, 9000) as s:
+            s.sendall(b"neither TLS nor HTTP")
+            self.assertEqual(s.recv(100), b"neither TLS nor HTTP")
+        d = self.proxy.wait_record("decision", host=OTHER4)
+        self.assertEqual((d["verdict"], d["protocol"], d["inspect"]), ("allow", "tcp", "none"))
+
     def test_nothing_else_gets_out(self):
         def udp(address):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
