@@ -181,7 +181,7 @@ static void device_args(struct jail *j, const struct spec *spec)
 		"-device", "virtio-serial-device,max_ports=4",
 		"-device", "virtserialport,chardev=ctl,name=sbx.ctl,nr=1",
 		"-device", "virtserialport,chardev=fs,name=sbx.fs,nr=2",
-		"-device", "virtserialport,chardev=net,name=sbx.net,nr=3,id=" QEMU_NET_PORT,
+		"-device", ("virtserialport,chardev=net,name=sbx.net,nr=3,id=" QEMU_NET_PORT),
 		"-serial", "chardev:console",
 		"-mon",    "chardev=qmp,mode=control",
 	};

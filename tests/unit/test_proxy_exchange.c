@@ -45,7 +45,7 @@ struct world {
 	int log_fd;
 };
 
-static void note(struct peer *p, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void note(struct peer *p, const char *fmt, ...)
 {
 	size_t n = strlen(p->log);
 	va_list ap;

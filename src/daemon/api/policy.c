@@ -8,8 +8,6 @@
 #include "daemon/rules.h"
 #include "policy/preset.h"
 
-DEFINE_AUTO(json, json_t *, json_decref);
-
 /* What can be chosen, for a menu. */
 static json_t *presets_json(void)
 {
