@@ -20,8 +20,7 @@
 #include "guest/session.h"
 
 #define PORT "sbx.ctl"
-#define OUT_BYTES 65536
-#define FRAME_MAX (16384 + 9) /* what nghttp2 hands out at once: one frame of the default size */
+#define OUT_BYTES (2 * H2_PULL_MAX)
 #define REOPEN_TIMEOUT_MS 10000
 
 struct ctl {
@@ -101,7 +100,7 @@ static long pump_pull(struct pump *p, const uint8_t **ret)
 	struct ctl *c = p->user;
 	size_t have = 0;
 
-	while (OUT_BYTES - have >= FRAME_MAX) {
+	while (OUT_BYTES - have >= H2_PULL_MAX) {
 		const uint8_t *bytes;
 		long n = h2_pull(c->h2, &bytes);
 

@@ -14,8 +14,7 @@
 #include "base/pump.h"
 #include "base/str.h"
 
-#define OUT_BYTES 65536
-#define FRAME_MAX (16384 + 9) /* one frame of the default size: what nghttp2 hands out at once */
+#define OUT_BYTES (2 * H2_PULL_MAX)
 #define RETRY_MS 100
 #define QUIET_MS 5000  /* with nothing heard for so long, a PING is due */
 #define DEAD_MS 15000  /* without a byte for so long after a PING, the session is over */
@@ -103,7 +102,7 @@ static long pump_pull(struct pump *p, const uint8_t **ret)
 	struct netdoor *d = p->user;
 	size_t have = 0;
 
-	while (OUT_BYTES - have >= FRAME_MAX) {
+	while (OUT_BYTES - have >= H2_PULL_MAX) {
 		const uint8_t *bytes;
 		long n = h2_pull(d->h2, &bytes);
 

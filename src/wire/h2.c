@@ -17,6 +17,12 @@
 
 /* One session carries many streams: its window must not be the bottleneck of them all. */
 #define CONNECTION_WINDOW (16 * 1024 * 1024)
+/* The longest DATA frame: each costs a write of its own. */
+#define FRAME_BYTES (H2_PULL_MAX - 9)
+/* A stream's reset is how a program's closed connection looks, so many of them are nothing bad; nghttp2 would end the session at
+ * 33 a second. */
+#define RESETS_BURST 20000
+#define RESETS_PER_SECOND 5000
 
 struct h2 {
 	nghttp2_session *session; /* owned */
@@ -182,6 +188,19 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 	return 0;
 }
 
+/* As much as the peer takes in one frame and its windows let pass. */
+static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t session_window, int32_t stream_window,
+			    uint32_t remote_max, void *user)
+{
+	uint32_t n = remote_max < FRAME_BYTES ? remote_max : FRAME_BYTES;
+
+	if (session_window > 0 && (uint32_t)session_window < n)
+		n = (uint32_t)session_window;
+	if (stream_window > 0 && (uint32_t)stream_window < n)
+		n = (uint32_t)stream_window;
+	return (ssize_t)n;
+}
+
 static int make_session(struct h2 *h)
 {
 	nghttp2_session_callbacks *cb = NULL;
@@ -189,6 +208,7 @@ static int make_session(struct h2 *h)
 	nghttp2_settings_entry iv[] = {
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_MAX_STREAMS },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_BYTES },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};
 	int r = -ENOMEM;
@@ -200,15 +220,17 @@ static int make_session(struct h2 *h)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(cb, frame_length);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
 	nghttp2_option_set_peer_max_concurrent_streams(opt, H2_MAX_STREAMS);
+	nghttp2_option_set_stream_reset_rate_limit(opt, RESETS_BURST, RESETS_PER_SECOND);
 	if (h->role == H2_CLIENT)
 		r = nghttp2_session_client_new2(&h->session, cb, h, opt);
 	else
 		r = nghttp2_session_server_new2(&h->session, cb, h, opt);
 	if (r == 0)
 		r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, iv,
-					    h->role == H2_SERVER ? 2 : ARRAY_LEN(iv));
+					    h->role == H2_SERVER ? ARRAY_LEN(iv) - 1 : ARRAY_LEN(iv));
 	if (r == 0)
 		r = nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
 	r = r == 0 ? 0 : -ENOMEM;

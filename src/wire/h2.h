@@ -20,6 +20,8 @@
 /* One stream's receive window, and the most that h2_write holds ahead of the wire. */
 #define H2_STREAM_WINDOW (256 * 1024)
 #define H2_STREAM_OUT (256 * 1024)
+/* The most that h2_pull returns at once: a DATA frame of 64 KiB. */
+#define H2_PULL_MAX (65536 + 9)
 /* Streams that a peer may have open at once; more are refused (REFUSED_STREAM). */
 #define H2_MAX_STREAMS 4096
 

@@ -764,6 +764,24 @@ class Life(Case):
         p.wait_record("end", conn="c1")
         self.assertEqual(p.guest.connect("ok.test:22").wait_status(), 200)
 
+    def test_connections_that_end_in_resets(self):
+        p = self.proxy("ok.test:443")
+        for _ in range(3000):
+            p.guest.connect("ok.test:443").close()
+        self.assertEqual(p.guest.connect("ok.test:443").wait_status(), 200)
+
+    def test_without_descriptors_to_spare(self):
+        self.serve(OK4, 22)
+        p = self.proxy("tcp ok.test:22", wrap=["prlimit", "--nofile=48:48", "--"])
+        streams = [p.guest.connect("ok.test:22") for _ in range(100)]
+        wait_for(lambda: len(p.records("end", error="unreachable")) > 0, "a refusal")
+        for stream in streams:
+            stream.close()
+        wait_for(lambda: len(p.records("end")) == len(p.records("decision", verdict="allow")), "all have ended")
+        stream = p.guest.connect("ok.test:22")
+        stream.send(b"x")
+        stream.recv_exactly(1)
+
     def test_without_descriptors(self):
         self.assertEqual(harness.subprocess.run([harness.PROXY], capture_output=True).returncode, 2)
         self.assertEqual(harness.subprocess.run([harness.PROXY, "--id", "x"], capture_output=True).returncode, 1)
