@@ -16,9 +16,8 @@
 
 #define OUT_BYTES (2 * H2_PULL_MAX)
 #define RETRY_MS 100
-#define QUIET_MS 5000  /* with nothing heard for so long, a PING is due */
-#define DEAD_MS 15000  /* without a byte for so long after a PING, the session is over */
-#define TICK_MS 2500
+#define QUIET_MS 5000
+#define DEAD_MS 15000
 
 enum netdoor_state { NETDOOR_AWAY, NETDOOR_WAITING, NETDOOR_OPEN, NETDOOR_CLOSING };
 
@@ -29,15 +28,17 @@ struct netdoor {
 	enum netdoor_state state;
 	bool freed;
 	unsigned handles; /* that libuv knows */
-	uv_timer_t timer; /* AWAY: opens; OPEN: looks for life */
+	uv_timer_t timer; /* AWAY: opens; OPEN with streams: looks for life */
 	uv_poll_t waiting;
 	int fd;    /* owned while WAITING */
 	int watch; /* owned while WAITING */
 	struct pump pump;
 	struct h2 *h2;     /* owned; while OPEN */
 	size_t streams;    /* open in the session */
+	uint64_t quiet_ms, dead_ms; /* of the port */
 	uint64_t heard_ms; /* when the last bytes came */
-	uint64_t ping_ms;  /* when a PING was sent that no byte followed; 0: none is out */
+	bool pinged;       /* a PING is out that no byte followed */
+	uint64_t waited_ms; /* for it, counted by ticks: time that the machine stood still is no silence */
 	uint8_t out[OUT_BYTES];
 };
 
@@ -76,7 +77,9 @@ static void on_closed(void *user, struct h2_stream *s, uint32_t error)
 {
 	struct netdoor *d = user;
 
-	d->streams--;
+	/* A machine at rest is not woken. */
+	if (--d->streams == 0)
+		(void)uv_timer_stop(&d->timer);
 	netjoin_closed(h2_user(s), error);
 }
 
@@ -90,7 +93,7 @@ static int pump_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 	int r;
 
 	d->heard_ms = uv_now(d->loop);
-	d->ping_ms = 0;
+	d->pinged = false;
 	r = h2_feed(d->h2, bytes, n);
 	if (r == 0 && h2_wants_write(d->h2))
 		pump_kick(p);
@@ -164,9 +167,10 @@ static void ask(struct netdoor *d)
 {
 	uint64_t now = uv_now(d->loop);
 
-	if (d->ping_ms || now - d->heard_ms < QUIET_MS)
+	if (d->pinged || now - d->heard_ms < d->quiet_ms)
 		return;
-	d->ping_ms = now;
+	d->pinged = true;
+	d->waited_ms = 0;
 	h2_ping(d->h2);
 	pump_kick(&d->pump);
 }
@@ -175,10 +179,11 @@ static void on_tick(uv_timer_t *t)
 {
 	struct netdoor *d = t->data;
 
-	if (d->ping_ms && uv_now(d->loop) - d->ping_ms >= DEAD_MS) {
+	d->waited_ms += d->quiet_ms / 2;
+	if (d->pinged && d->waited_ms > d->dead_ms) {
 		pump_stop(&d->pump);
 		end_session(d);
-	} else if (d->streams > 0) {
+	} else {
 		ask(d);
 	}
 }
@@ -198,8 +203,7 @@ static void serve(struct netdoor *d)
 	d->handles++;
 	d->state = NETDOOR_OPEN;
 	d->heard_ms = uv_now(d->loop);
-	d->ping_ms = 0;
-	(void)uv_timer_start(&d->timer, on_tick, TICK_MS, TICK_MS);
+	d->pinged = false;
 }
 
 static void on_watch_closed(uv_handle_t *h)
@@ -260,6 +264,8 @@ struct netdoor *netdoor_new(uv_loop_t *loop, const struct netdoor_port *port, vo
 		return NULL;
 	d->loop = loop;
 	d->port = port;
+	d->quiet_ms = port->quiet_ms ? port->quiet_ms : QUIET_MS;
+	d->dead_ms = port->dead_ms ? port->dead_ms : DEAD_MS;
 	d->user = user;
 	d->fd = d->watch = -1;
 	(void)uv_timer_init(loop, &d->timer);
@@ -302,7 +308,8 @@ void netdoor_connect(struct netdoor *d, const char *authority, struct netjoin *j
 		s = h2_request(d->h2, &head);
 	if (s) {
 		h2_set_user(s, j);
-		d->streams++;
+		if (d->streams++ == 0)
+			(void)uv_timer_start(&d->timer, on_tick, d->quiet_ms / 2, d->quiet_ms / 2);
 		ask(d);
 		pump_kick(&d->pump);
 	}

@@ -16,6 +16,7 @@
 #define SBX_GUEST_NETDOOR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "guest/netjoin.h"
@@ -30,6 +31,8 @@ struct netdoor_port {
 	bool (*connected)(int fd);
 	int (*watch)(int fd);
 	void (*watch_clear)(int watch_fd);
+	/* With nothing heard for quiet_ms a PING is due; without a byte for dead_ms after it the session is over. 0: 5 s, 15 s. */
+	uint64_t quiet_ms, dead_ms;
 };
 
 struct netdoor;

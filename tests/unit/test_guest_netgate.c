@@ -204,7 +204,7 @@ static int open_door(void *user)
 	return fds[1];
 }
 
-static const struct netdoor_port door = { .open = open_door };
+static const struct netdoor_port door = { .open = open_door, .quiet_ms = 100, .dead_ms = 500 };
 
 static int setup(void **state)
 {
@@ -566,6 +566,30 @@ static void rubbish_from_the_host_begins_a_new_session(void **state)
 	(void)close(fd);
 }
 
+/* The other end is there and says nothing: that is found out, and what waits for it is not left waiting. */
+static void a_silent_host_is_noticed(void **state)
+{
+	struct world *w = *state;
+	char got[16];
+	int fd;
+
+	hang_up(w);
+	UNTIL(w, w->sessions == 2);
+	fd = dial(w);
+	assert_int_equal(hear(w, fd, got, sizeof(got)), -ECONNRESET);
+	(void)close(fd);
+	UNTIL(w, w->sessions == 3);
+	serve(w);
+	/* And one that only has nothing to say is left alone. */
+	fd = dial(w);
+	say(w, fd, "s", 1);
+	for (uint64_t end = io_now_ms() + 1200; io_now_ms() < end;)
+		turn(w);
+	assert_int_equal(w->sessions, 3);
+	assert_int_equal(netgate_connections(w->gate), 1);
+	(void)close(fd);
+}
+
 /* Who comes straight to the transparent listener wanted to go nowhere. */
 static void the_transparent_listener_is_no_destination(void **state)
 {
@@ -599,6 +623,7 @@ int main(void)
 		CASE(a_thousand_at_once_and_no_more),
 		CASE(a_new_session_follows_a_lost_one),
 		CASE(rubbish_from_the_host_begins_a_new_session),
+		CASE(a_silent_host_is_noticed),
 		CASE(the_transparent_listener_is_no_destination),
 	};
 
