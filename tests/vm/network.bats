@@ -143,6 +143,7 @@ host_port() {
 
 # drip: a connection that goes on; its client's exit status goes to the file.
 drip() {
+	rm -f "$WORLD/drip" "$WORLD/drip.status"
 	(
 		status=0
 		guest_sh "curl -sS -N --noproxy '*' $ORIGIN/drip" >"$WORLD/drip" 2>"$WORLD/drip.err" || status=$?
@@ -154,7 +155,6 @@ drip() {
 
 @test "kill -9 of the proxy: open connections are reset, the machine goes on, and the way out comes back" {
 	allow_origin
-	rm -f "$WORLD/drip.status"
 	drip
 	old=$(vm_pid net proxy)
 	kill -KILL "$old"
@@ -170,10 +170,65 @@ drip() {
 
 @test "a policy that changes cuts what it no longer allows" {
 	allow_origin
-	rm -f "$WORLD/drip.status"
 	drip
 	deny_origin
 	wait_for 10 test -s "$WORLD/drip.status"
 	[ "$(cat "$WORLD/drip.status")" != 0 ]
 	[ "$(guest_sh "curl -sS -m 20 -o /dev/null -w '%{http_code}' $ORIGIN/hello")" = 403 ]
+}
+
+@test "programs are told of the proxy and the sandbox's own CA, under sudo too; the CA is in the bundle once, also after a restart" {
+	said=$(guest_sh 'env | sort')
+	for name in HTTP_PROXY HTTPS_PROXY http_proxy https_proxy; do
+		grep -qx "$name=http://gateway.docker.internal:3128" <<<"$said"
+	done
+	grep -qx 'NO_PROXY=localhost,127.0.0.1,::1' <<<"$said"
+	grep -qx 'NODE_USE_ENV_PROXY=1' <<<"$said"
+	names='NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|PIP_CERT|CARGO_HTTP_CAINFO|AWS_CA_BUNDLE'
+	[ "$(grep -cxE "($names)=/etc/ssl/certs/ca-certificates.crt" <<<"$said")" = 8 ]
+	[ "$(guest sudo env | grep -cE "^($names|PROXY_CA_CERT_B64|NODE_USE_ENV_PROXY|https?_proxy|HTTPS?_PROXY|no_proxy|NO_PROXY)=")" = 16 ]
+	guest_sh '[ "$(echo "$PROXY_CA_CERT_B64" | base64 -d)" = "$(cat /usr/local/share/ca-certificates/sbx.crt)" ]'
+	once() { guest_sh 'grep -cxF "$(sed -n 2p /usr/local/share/ca-certificates/sbx.crt)" /etc/ssl/certs/ca-certificates.crt'; }
+	[ "$(once)" = 1 ]
+	guest_sh 'echo "192.0.2.7 mine" | sudo tee -a /etc/hosts'
+	sbx stop net
+	[ "$(once)" = 1 ]
+	# What the user wrote into /etc/hosts stays.
+	[ "$(guest getent hosts mine gateway.docker.internal | awk '{print $1}' | xargs)" = '192.0.2.7 198.18.0.1' ]
+	[ "$(guest cat /etc/resolv.conf)" = 'nameserver 198.18.0.1' ]
+}
+
+@test "a nested container's traffic goes the same way" {
+	allow_origin
+	guest_sh 'sudo sysctl -qw net.ipv4.ip_forward=1 && sudo ip netns add inner && sudo ip link add docker9 type veth peer name eth0 netns inner &&
+		sudo ip addr add 172.29.0.1/16 dev docker9 && sudo ip link set docker9 up && sudo ip netns exec inner sh -c "
+			ip addr add 172.29.0.2/16 dev eth0; ip link set lo up; ip link set eth0 up; ip route add default via 172.29.0.1"'
+	[ "$(guest_sh "sudo ip netns exec inner curl -sS -m 20 --noproxy '*' $ORIGIN/hello")" = "hello from the origin" ]
+	[ "$(guest_sh "sudo ip netns exec inner curl -sS -m 20 $ORIGIN/hello")" = "hello from the origin" ]
+	run guest_sh "sudo ip netns exec inner curl -sS -m 20 --noproxy '*' http://10.1.2.3/"
+	[[ $output == *"Blocked by network policy"* ]]
+	cat >"$(cat "$WORLD/path")/inner.py" <<-'P'
+		import socket
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.settimeout(20)
+		s.connect(("1.1.1.1", 443))
+		try:
+		    s.send(b"x")
+		    s.recv(1)
+		except OSError as e:
+		    print(type(e).__name__)
+	P
+	[ "$(guest sudo ip netns exec inner python3 "$(cat "$WORLD/path")/inner.py")" = ConnectionRefusedError ]
+	guest_sh 'sudo ip link del docker9; sudo ip netns del inner'
+	deny_origin
+}
+
+@test "root of the sandbox takes the rules and the device away: nothing leaves, and the next start has them again" {
+	allow_origin
+	guest_sh 'sudo ip link del sbx0'
+	run -7 guest_sh "curl -sS -m 5 --noproxy '*' http://1.1.1.1/"
+	[[ $output == *unreachable* || $output == *"Couldn't connect"* || $output == *"Could not connect"* ]]
+	sbx stop net
+	[ "$(guest_sh "curl -sS -m 20 --noproxy '*' $ORIGIN/hello")" = "hello from the origin" ]
+	deny_origin
 }
