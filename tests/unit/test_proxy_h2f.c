@@ -104,7 +104,7 @@ struct dues *intercept_dues(struct intercept *i)
 	return &dues;
 }
 
-void intercept_conn_add(struct intercept *i, struct intercept_conn *c, void (*cut)(struct intercept_conn *c))
+void intercept_conn_add(struct intercept *i, struct intercept_conn *c, bool refused, void (*cut)(struct intercept_conn *c))
 {
 	*c = (struct intercept_conn){ .intercept = i, .cut = cut };
 	guest = c;
