@@ -737,6 +737,21 @@ class Life(Case):
         p.door.shutdown(socket.SHUT_RDWR)
         self.assertEqual(p.process.wait(harness.WAIT), 0)
 
+    def test_rubbish_at_the_door(self):
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        settings = b"\0\0\0\4\0\0\0\0\0"
+        for bytes_in in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), preface + os.urandom(4096), preface + settings + b"\xff" * 100,
+                         preface + settings + b"\0\0\5\0\0\0\0\0\1hello", preface + settings + b"\0\0\4\1\5\0\0\0\1\x88\x88\x88\xff",
+                         preface + settings + (b"\0\0\1\1\0\0\0\0\1\x82" + b"\0\0\1\x09\0\0\0\0\1\x82" * 100000)):
+            p = self.proxy(guest=lambda door: door, default="allow")
+            try:
+                p.door.sendall(bytes_in)
+            except OSError:
+                pass
+            p.door.shutdown(socket.SHUT_WR)
+            self.assertEqual(p.process.wait(harness.WAIT), 0)
+            self.assertEqual(p.records(), [])
+
     def test_control_messages_that_are_none(self):
         p = self.proxy("tcp ok.test:22")
         self.serve(OK4, 22)
