@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "oom.h"
 #include "policy/snapshot.h"
 #include "proxy/dial.h"
 #include "proxy/intercept.h"
@@ -142,6 +143,15 @@ static void set_policy(struct world *w, int generation, const char *rule)
 
 static const struct decide_ops decide_ops;
 
+/* An idle connection to ok.test:443 is there. */
+static void join(struct world *w)
+{
+	w->origin = (struct origin){ .dest = w->env.dest, .tls = true, .at.address = { .bytes = { 93, 184, 216, 10 }, .bits = 32 } };
+	origin_init(&w->origin, &origin_class, intercept_pool(w->proxy.intercept));
+	w->origin.generation = decide_generation(w->proxy.decide);
+	assert_true(origin_idle(&w->origin));
+}
+
 static void world_make(struct world *w)
 {
 	static struct upstream none;
@@ -164,12 +174,7 @@ static void world_make(struct world *w)
 	set_policy(w, 1, "\"resource\":\"ok.test:443\"");
 	w->env = (struct exchange_env){ .proxy = &w->proxy, .flow = { .conn = 1, .protocol = FLOW_TLS, .inspect = FLOW_INTERCEPT } };
 	assert_int_equal(dest_make("ok.test", 7, 443, DEST_HTTPS, &w->env.dest), DEST_OK);
-	origin_init(&w->origin, &origin_class, intercept_pool(w->proxy.intercept));
-	w->origin.dest = w->env.dest;
-	w->origin.tls = true;
-	w->origin.at.address = (struct address){ .bytes = { 93, 184, 216, 10 }, .bits = 32 };
-	w->origin.generation = 1;
-	assert_true(origin_idle(&w->origin));
+	join(w);
 }
 
 static void turns(struct world *w)
@@ -528,6 +533,49 @@ static void websocket_frames_only(void **state)
 	world_end(&w);
 }
 
+/* Without memory a request is answered or cut, each side hears of its end once, and nothing is forwarded that is not in the log. */
+static void memory_that_fails_at_any_point(void **state)
+{
+	static const char *const rules[] = { "\"resource\":\"ok.test:443\",\"path\":\"/g\"", "\"resource\":\"other.test:443\"" };
+
+	int forwarded = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+		bool failed = true;
+
+		for (long n = 0; failed; n++) {
+			struct httpmsg req, res;
+			struct world w;
+
+			world_make(&w);
+			set_policy(&w, 2, rules[i]);
+			join(&w);
+			parse(&req, HTTPMSG_REQUEST, NULL, "GET /%67 HTTP/1.1\r\nHost: ok.test\r\n\r\n");
+			parse(&res, HTTPMSG_RESPONSE, &req, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+			oom_from(n);
+			w.front.x = exchange_new(&w.env, &ops, &w.front);
+			if (w.front.x)
+				exchange_head(w.front.x, EXCHANGE_FRONT, &req, true);
+			if (w.back.x && !w.front.closed) {
+				exchange_head(w.back.x, EXCHANGE_BACK, &res, false);
+				(void)data(&w.back, EXCHANGE_BACK, "ok");
+				end(&w.back, EXCHANGE_BACK);
+			}
+			failed = oom_off();
+			turns(&w);
+			forwarded += w.back.log[0] != 0;
+			if (w.back.log[0])
+				assert_int_equal(logged(&w, "\"verdict\":\"allow\""), 1);
+			assert_int_equal(w.front.closed, w.front.log[0] ? 1 : 0);
+			assert_int_equal(w.back.closed, w.back.log[0] ? 1 : 0);
+			httpmsg_done(&req);
+			httpmsg_done(&res);
+			world_end(&w);
+		}
+	}
+	assert_true(forwarded > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +591,7 @@ int main(void)
 		cmocka_unit_test(a_policy_that_forbids_it_cuts_it),
 		cmocka_unit_test(trailers_carry_no_credentials),
 		cmocka_unit_test(websocket_frames_only),
+		cmocka_unit_test(memory_that_fails_at_any_point),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
