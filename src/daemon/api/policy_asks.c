@@ -51,7 +51,7 @@ static json_t *pending_json(const char *sandbox, const json_t *in)
 static void on_pending(void *user, json_t *reply, const struct err *err)
 {
 	struct asked *a = user;
-	const json_t *list = json_object_get(reply, "pending");
+	const json_t *list = json_object_get(reply, "asks");
 
 	if (err)
 		log_debug("event=pending sandbox=%s error=\"%s\"", a->name, err->msg);
