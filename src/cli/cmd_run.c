@@ -151,6 +151,10 @@ static int check_existing(struct job *j)
 			    (long long)cpus);
 	if (r < 0)
 		cli_hint(j->cli, "sbx rm %s", name);
+	if (r == 0 && o->denies) {
+		cli_hint(j->cli, "sbx policy deny --sandbox %s RESOURCE", name);
+		r = err_set(err, ERR_CONFLICT, EEXIST, "sandbox '%s' exists already: --deny-network is for a new one", name);
+	}
 	if (r == 0 && o->ports)
 		cli_say("Note: --publish is for a new sandbox and was not used: `sbx ports %s --publish SPEC` changes this one", name);
 	return r;

@@ -15,6 +15,7 @@
 #include "cli/ready.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "cli/words.h"
 #include "wire/portmap.h"
 
 #define MEMORY_MIN_MIB 512
@@ -46,6 +47,17 @@ static int option_publish(struct create *o, const char *arg, struct err *err)
 	return json_array_append_new(o->ports, portmap_write(&m)) < 0 ? err_set(err, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
 }
 
+static int option_deny(struct create *o, const char *arg, struct err *err)
+{
+	auto_(json) json_t *list = words_split(arg);
+
+	if (!list)
+		return err_set(err, ERR_INVALID, EILSEQ, "--deny-network must be UTF-8");
+	if (!o->denies)
+		o->denies = json_array();
+	return json_array_extend(o->denies, list) < 0 ? err_set(err, ERR_INTERNAL, ENOMEM, "out of memory") : 0;
+}
+
 int create_option(struct create *o, int key, const char *arg, struct err *err)
 {
 	uint64_t n;
@@ -64,6 +76,8 @@ int create_option(struct create *o, int key, const char *arg, struct err *err)
 		return 0;
 	case 'p':
 		return option_publish(o, arg, err);
+	case CREATE_DENY:
+		return option_deny(o, arg, err);
 	case 'e':
 		return envset_flag(&o->env, arg, err);
 	case CREATE_ENV_FILE:
@@ -75,6 +89,7 @@ int create_option(struct create *o, int key, const char *arg, struct err *err)
 
 void create_done(struct create *o)
 {
+	json_decref(o->denies);
 	envset_done(&o->env);
 	json_decref(o->ports);
 }
@@ -167,7 +182,24 @@ static json_t *request_body(const struct create *o, const struct create_what *w)
 	return body;
 }
 
-static int post(struct cli *c, const json_t *body, json_t **ret, bool *ret_new)
+/* The rules of a sandbox that was just made; where they are refused it goes again. */
+static int deny(struct cli *c, const struct create *o, const json_t *sandbox)
+{
+	auto_(json) json_t *body = json_pack("{s:s, s:O, s:s}", "action", "deny", "resources", o->denies, "sandbox",
+					     cli_str(sandbox, "id"));
+	int r = body ? api_call(c, &(struct api_req){ .method = "POST", .target = "/v1/policy/rules", .body = body }, NULL)
+		     : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+
+	if (r == 0)
+		return 0;
+	create_undo(c, sandbox);
+	/* Not a lack of a template. */
+	if (c->err.kind == ERR_UNAVAILABLE)
+		c->err.kind = ERR_INTERNAL;
+	return err_wrap(&c->err, "--deny-network");
+}
+
+static int post(struct cli *c, const struct create *o, const json_t *body, json_t **ret, bool *ret_new)
 {
 	int status = 0, r;
 
@@ -179,9 +211,10 @@ static int post(struct cli *c, const json_t *body, json_t **ret, bool *ret_new)
 					.once = true,
 					.ret_status = &status },
 		     ret);
-	if (r == 0)
-		*ret_new = status == 201;
-	return r;
+	if (r < 0)
+		return r;
+	*ret_new = status == 201;
+	return *ret_new && o->denies ? deny(c, o, *ret) : 0;
 }
 
 /* The request goes first, so that what is wrong with it is said at once and not after the minutes that a template may
@@ -194,7 +227,7 @@ int create_sandbox(struct cli *c, const struct create *o, const struct create_wh
 
 	if (!body)
 		return err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
-	r = post(c, body, &sandbox, &is_new);
+	r = post(c, o, body, &sandbox, &is_new);
 	if (r < 0 && c->err.kind == ERR_UNAVAILABLE) {
 		struct err kept = c->err;
 
@@ -219,7 +252,7 @@ int create_sandbox(struct cli *c, const struct create *o, const struct create_wh
 		json_decref(TAKE_PTR(sandbox));
 	}
 	if (!sandbox)
-		r = post(c, body, &sandbox, &is_new);
+		r = post(c, o, body, &sandbox, &is_new);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(sandbox);

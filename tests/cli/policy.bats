@@ -201,6 +201,18 @@ started() {
 	[ "$(sbx policy ls --json | jq '[.rules[] | select(.origin == "user")] | length')" = 0 ]
 }
 
+@test "a sandbox whose rules are refused is not made" {
+	template_make
+	sbx policy init balanced
+	fails 1 "deny-network: .*without a scheme" sbx create --deny-network good.example,https://bad.example shell .
+	fails 125 "deny-network: .*port" sbx run --deny-network bad.example:0 shell .
+	[ "$(sbx ls -q | wc -l)" = 0 ]
+	[ "$(sbx policy ls --json | jq '[.rules[] | select(.origin == "user")] | length')" = 0 ]
+	sandbox_make shell-project "$WORLD/project"
+	fails 125 "exists already: --deny-network is for a new one.*try: sbx policy deny --sandbox shell-project" \
+		sbx run --deny-network good.example shell .
+}
+
 @test "rules of a preset can be taken away, until a reset" {
 	sbx policy init balanced
 	run -0 sbx policy check github.com

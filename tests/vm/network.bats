@@ -232,3 +232,38 @@ drip() {
 	[ "$(guest_sh "curl -sS -m 20 --noproxy '*' $ORIGIN/hello")" = "hello from the origin" ]
 	deny_origin
 }
+
+@test "what a rule asks about waits for the answer" {
+	sbx policy allow --ask "localhost:$PORT" >&2
+	waits() {
+		[ "$(sbx policy pending --json | jq '.pending | length')" = 1 ]
+	}
+	guest_sh "curl -sS -m 50 $ORIGIN/hello" >"$WORLD/asked" 2>&1 3>&- 7>&- &
+	asked=$!
+	wait_for 20 waits
+	[ "$(sbx policy pending --json | jq -r '.pending[0] | [.sandbox, .dest, .method, .path] | join(" ")')" = \
+		"net host.docker.internal:$PORT GET /hello" ]
+	[[ $(sbx policy pending) == *"net/"*"host.docker.internal:$PORT"*"GET /hello"* ]]
+	[ ! -s "$WORLD/asked" ]
+	sbx policy approve "$(sbx policy pending --json | jq -r '.pending[0].id')"
+	wait "$asked"
+	[ "$(cat "$WORLD/asked")" = "hello from the origin" ]
+	guest_sh "curl -sS -m 50 $ORIGIN/hello" >"$WORLD/asked" 2>&1 3>&- 7>&- &
+	asked=$!
+	wait_for 20 waits
+	id=$(sbx policy pending --json | jq -r '.pending[0].id')
+	sbx policy reject "$id"
+	wait "$asked"
+	[[ $(cat "$WORLD/asked") == "Blocked by network policy"* ]]
+	fails 1 "not open any more" sbx policy approve "$id"
+	deny_origin
+}
+
+@test "sbx policy log tells what was decided; rules of one sandbox are made with it" {
+	[[ $(sbx policy log net) == *"Blocked requests:"*"example.com:80"*"Allowed requests:"*"host.docker.internal:$PORT"* ]]
+	[ "$(sbx policy log --json net | jq '.allowed_hosts | length > 0')" = true ]
+	sbx create --name denied --deny-network a.example,b.example --deny-network '**.c.example' shell . </dev/null
+	[ "$(sbx policy ls denied --json | jq -r '[.rules[] | select(.sandbox == "denied") | .action + " " + .resource] | join(", ")')" = \
+		"deny a.example, deny b.example, deny **.c.example" ]
+	sbx rm --force denied
+}
