@@ -84,6 +84,7 @@ def shared(whole_world, keeper, tmp_path_factory):
 @pytest.fixture
 def proxy(shared, world, tmp_path, request):
     proxy = shared()
+    proxy.events.clear()
     proxy.policy([])
     proxy.set_log(tmp_path / "network.jsonl")
     yield proxy

@@ -6,7 +6,7 @@ from checks import assert_blocked, by_absolute, by_connect, by_door
 from door import read_response
 from proxyrun import allow, deny
 from testrange import OK4
-from ways import ALL, FORWARD, PLAIN, TLS_CONNECT, TLS_PLAIN, connect
+from ways import ALL, EVERY, FORWARD, PLAIN, TLS_CONNECT, TLS_PLAIN, connect
 
 RULES = [allow("ok.test:80"), allow("ok.test:443"), allow("*.wild.test:443"), allow("*.wild.test:80"), deny("deny.wild.test"),
          allow("**.deep.test:443"), allow("**.deep.test:80")]
@@ -102,7 +102,7 @@ def test_ports_that_are_none(world, names, authority):
     assert world.arrivals == [] and world.queries == []
 
 
-@pytest.mark.parametrize("way", [FORWARD, PLAIN, TLS_CONNECT, TLS_PLAIN], ids=str)
+@pytest.mark.parametrize("way", EVERY, ids=str)
 def test_another_port_is_another_destination(world, names, way):
     answer = way.ask(names, "GET", "/", port=8443 if way.tls else 8080)
     assert_blocked(world, names, answer, "port")
@@ -116,13 +116,13 @@ def test_wildcards_pass(world, names, name, way):
     assert [r.host for r in world.requests()] == [name]
 
 
-@pytest.mark.parametrize("way", ALL, ids=str)
+@pytest.mark.parametrize("way", EVERY, ids=str)
 @pytest.mark.parametrize("name", ["wild.test", "a.b.wild.test", "deep.test", "evil.test", "xok.test", "ok.test.evil.test", "a.ok.test"])
 def test_wildcards_block(world, names, name, way):
     assert_blocked(world, names, way.ask(names, host=name), ("no_rule", "rule"))
 
 
-@pytest.mark.parametrize("way", ALL, ids=str)
+@pytest.mark.parametrize("way", EVERY, ids=str)
 @pytest.mark.parametrize("state", ["none", "empty", "broken"])
 def test_without_a_policy_nothing_passes(world, new_proxy, state, way):
     """A16"""
@@ -145,5 +145,5 @@ def test_a_broken_policy_never_replaces_a_good_one(world, proxy, content):
     proxy.load(content)
     assert proxy.wait(lambda e: e["event"] == "policy_error")["message"]
     assert TLS_PLAIN.ask(proxy).status == 200
-    assert TLS_PLAIN.ask(proxy, host="evil.test") in ("alert", "reset", "end") or True
+    assert TLS_PLAIN.ask(proxy, host="evil.test").status == 403
     assert [r.host for r in world.requests()] == ["ok.test"]
