@@ -44,6 +44,7 @@ struct conn {
 	struct buf head;   /* what was taken from chan */
 	struct flow flow;
 	bool asked;        /* the user allowed it */
+	char rule[RULE_ID_MAX + 1]; /* with asked: by that rule */
 	bool raw;          /* bytes that nobody looks into */
 	struct request *request;   /* owned; NULL before a CONNECT, and after it */
 	struct clienthello *hello; /* owned; NULL before a first byte of TLS */
@@ -153,9 +154,11 @@ static bool give_back(struct conn *c)
 
 static void hand_over(struct conn *c, enum intercept_kind kind, const struct decision *refusal)
 {
-	struct intercept_start s = { .kind = kind, .flow = c->flow, .refusal = refusal };
+	char rule[RULE_ID_MAX + 1];
+	struct intercept_start s = { .kind = kind, .flow = c->flow, .refusal = refusal, .asked = c->asked ? rule : NULL };
 	struct proxy *p = c->proxy;
 
+	(void)str_format(rule, sizeof(rule), "%s", c->rule);
 	if (!give_back(c))
 		return;
 	chan_pause(c->chan);
@@ -317,6 +320,7 @@ static void tls_decided(struct conn *c, struct decision *dn)
 static void decided(struct conn *c, struct decision *dn)
 {
 	c->asked = dn->asks && dn->allow;
+	(void)str_format(c->rule, sizeof(c->rule), "%s", dn->rule);
 	if (!dn->allow)
 		refuse(c, dn, 0);
 	else if (c->raw)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "proxy/due.h"
 #include "proxy/intercept.h"
 #include "proxy/pool.h"
@@ -377,6 +378,21 @@ static void on_decided(void *user, const struct decision *d)
 	decided(x);
 }
 
+static void ask_policy(struct exchange *x)
+{
+	struct decide *d = decide_of(x);
+
+	decide_now(d, &x->flow, NULL, false, &x->decision);
+	if (x->decision.asks && x->env->asked[0] && str_eq(x->env->asked, x->decision.rule)) {
+		x->asked = true;
+		decide_now(d, &x->flow, NULL, true, &x->decision);
+	} else if (x->decision.asks) {
+		x->wait = decide_start(d, &x->flow, &x->decision, on_decided, x);
+	}
+	if (!x->wait)
+		decided(x);
+}
+
 static void take_request(struct exchange *x, struct httpmsg *m)
 {
 	struct request_fault why;
@@ -400,9 +416,7 @@ static void take_request(struct exchange *x, struct httpmsg *m)
 		refuse(x, why.status, why.reason, why.text);
 		return;
 	}
-	x->wait = decide_start(decide_of(x), &x->flow, &x->decision, on_decided, x);
-	if (!x->wait)
-		decided(x);
+	ask_policy(x);
 }
 
 /* --- towards the guest --- */

@@ -82,6 +82,7 @@ struct exchange_env {
 	struct dest dest;    /* where the connection goes: each request's authority must say the same */
 	bool any_dest;       /* a forward proxy's connection: each request names its own (absolute form), dest means nothing */
 	struct flow flow;    /* conn, entry, protocol, inspect; req counts the requests so far */
+	char asked[RULE_ID_MAX + 1]; /* the rule by which the user allowed the connection, "" for none: its requests are not asked about again */
 	struct decision *refusal; /* owned: every request is answered by this, and is not recorded: that was done. NULL: decide each */
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "proxy/due.h"
 #include "proxy/h1f.h"
 #include "proxy/h2f.h"
@@ -171,6 +172,7 @@ void intercept_begin(struct proxy *p, struct intercept_start *s)
 		.flow = s->flow,
 	};
 
+	(void)str_format(env.asked, sizeof(env.asked), "%s", s->asked ? s->asked : "");
 	env.flow.inspect = FLOW_INTERCEPT;
 	env.flow.protocol = s->kind == INTERCEPT_TLS ? FLOW_TLS : FLOW_HTTP;
 	env.dest.scheme = env.flow.dest.scheme = s->kind == INTERCEPT_TLS ? DEST_HTTPS : DEST_HTTP;

@@ -31,6 +31,7 @@ struct intercept_start {
 	/* Set: the connection is refused, and that is recorded already. Say so in words (a 403 inside whatever it speaks; 502 for "unresolved"
 	 * and "unreachable"), forward nothing. NULL: decide each request. Borrowed for the call. */
 	const struct decision *refusal;
+	const char *asked; /* the rule by which the user allowed the connection: it need not ask about its requests, too. NULL; borrowed likewise */
 };
 
 /* NULL: out of memory. */

@@ -566,6 +566,30 @@ class Refusals(Case):
         tls.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         self.assertTrue(tls.recv_all().startswith(b"HTTP/1.1 "))
 
+    def test_old_versions_of_tls(self):
+        def old(context):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            return context
+
+        server = old(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        server.load_cert_chain(*self.ok)
+        heard = []
+
+        def handler(connection):
+            with server.wrap_socket(connection, server_side=True) as tls:
+                heard.append(tls.recv(100))
+
+        s = Server(self.net.world.listen(OK4, 443), handler)
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        self.assertIn(b"reason: unreachable\n", self.get(p, "https://ok.test/"))
+        self.assertEqual(heard, [])
+        tls = Tls(p.guest.connect("ok.test:443"), "ok.test", ca=self.keeper.ca)
+        tls.tls = old(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).wrap_bio(tls.incoming, tls.outgoing, server_hostname="ok.test")
+        with self.assertRaises((ssl.SSLError, harness.Gone)):
+            tls.handshake()
+
     def test_framing(self):
         """Nothing that can be read in two ways reaches the origin."""
         o = self.origin(plain("x"))
@@ -775,6 +799,35 @@ class Origins(Case):
             tls.recv_all()
         self.assertEqual(p.wait_record("end")["error"], "policy_changed")
         self.assertEqual(len(o.requests), 1)
+
+    def test_a_connection_that_was_approved(self):
+        """The user is asked once for it, and not for each of its requests."""
+        self.origin(plain("x"))
+        p = self.proxy(("ask", "ok.test:443"))
+        for answer, want in ((True, b"200200"), (False, b"403403")):
+            box = []
+            thread = threading.Thread(target=lambda: box.append(self.curl(
+                p, "-o", "/dev/null", "-o", "/dev/null", "-w", "%{http_code}", "https://ok.test/", "https://ok.test/2")))
+            thread.start()
+            ask = p.expect("ask")
+            self.assertEqual((ask["dest"], ask["rule"]), ("ok.test:443", "r0"))
+            p.send({"op": "answer", "ask": ask["ask"], "allow": answer})
+            thread.join()
+            self.assertEqual(box[0][:2], (0, want))
+        self.assertEqual(p.records("decision", verdict="deny")[0]["reason"], "ask")
+
+    def test_a_request_that_was_approved(self):
+        self.origin(plain("x"), port=80)
+        p = self.proxy({"action": "ask", "resource": "ok.test:80", "methods": ["GET"]})
+        for path in ("/1", "/2"):
+            box = []
+            thread = threading.Thread(target=lambda: box.append(self.curl(p, "http://ok.test" + path)))
+            thread.start()
+            ask = p.expect("ask")
+            self.assertEqual((ask["method"], ask["path"]), ("GET", path))
+            p.send({"op": "answer", "ask": ask["ask"], "allow": True})
+            thread.join()
+            self.assertEqual(box[0][:2], (0, b"x"))
 
     def test_a_refusal_ends_with_its_policy(self):
         self.origin(plain("x"))
