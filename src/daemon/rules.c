@@ -40,8 +40,24 @@ struct state {
 	struct policy *policy; /* owned */
 };
 
+/* Somebody who waits until all have been told. */
+struct wait {
+	struct wait *next;
+	rules_settled *done;
+	void *user;
+};
+
 struct rules {
 	struct state now;
+	size_t telling;      /* supervisors that have not answered */
+	struct err untold;   /* the first of them that refused since the last time that all had answered; ERR_NONE: none */
+	struct wait *waits;  /* owned */
+};
+
+/* One question to one supervisor. */
+struct told {
+	struct rules *rules; /* borrowed: lives as long as the loop runs */
+	char name[NAME_SIZE];
 };
 
 static void state_done(struct state *st)
@@ -240,6 +256,12 @@ void rules_free(struct rules *rs)
 	if (!rs)
 		return;
 	state_done(&rs->now);
+	while (rs->waits) {
+		struct wait *w = rs->waits;
+
+		rs->waits = w->next;
+		free(w);
+	}
 	free(rs);
 }
 
@@ -277,19 +299,72 @@ int rules_write(const struct sandbox *s, struct err *err)
 	return r < 0 ? err_errno(err, -r, "cannot write the policy of sandbox '%s'", s->row.name) : 0;
 }
 
+/* All have answered: whoever waits hears how it went. */
+static void settle(struct rules *rs)
+{
+	struct wait *waits = rs->waits;
+	struct err err = rs->untold;
+
+	rs->waits = NULL;
+	rs->untold = (struct err){ .kind = ERR_NONE };
+	while (waits) {
+		struct wait *w = waits;
+
+		waits = w->next;
+		w->done(w->user, err.kind != ERR_NONE ? &err : NULL);
+		free(w);
+	}
+}
+
 static void on_told(void *user, json_t *reply, const struct err *err)
 {
-	/* Whoever does not answer reads the file at its next start; a supervisor keeps its proxy's policy until it has a
-	 * new one that is valid. */
+	struct told *t = user;
+	struct rules *rs = t->rules;
+
+	/* One that is about to start reads the file then, and one that is gone reaches nothing. */
+	if (err && err->kind != ERR_CONFLICT && err->kind != ERR_UNAVAILABLE && rs->untold.kind == ERR_NONE)
+		(void)err_set(&rs->untold, ERR_UNAVAILABLE, EIO,
+			      "the policy is changed, but sandbox '%s' did not take it and goes on with the old one (stop it): %.300s",
+			      t->name, err->msg);
 	if (err)
-		log_warn("event=policy_not_told error=\"%s\"", err->msg);
+		log_warn("event=policy_not_told name=%s error=\"%s\"", t->name, err->msg);
+	free(t);
+	if (--rs->telling == 0)
+		settle(rs);
 }
 
 static int tell(struct sandbox *s, struct err *err)
 {
 	struct vmlink_call call = sandbox_call(s, json_pack("{s:s}", "op", "policy"), TELL_MS);
+	struct told *t = calloc(1, sizeof(*t));
+	int r;
 
-	return vmlink_ask(&call, on_told, NULL, err);
+	if (!t) {
+		json_decref(call.request);
+		return err_errno(err, ENOMEM, "the policy");
+	}
+	t->rules = s->daemon->rules;
+	(void)str_format(t->name, sizeof(t->name), "%s", s->row.name);
+	r = vmlink_ask(&call, on_told, t, err);
+	if (r < 0)
+		free(t);
+	else
+		t->rules->telling++;
+	return r;
+}
+
+int rules_settle(struct daemon *d, rules_settled *done, void *user, struct err *err)
+{
+	struct wait *w;
+
+	if (d->rules->telling == 0)
+		return 1;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_errno(err, ENOMEM, "the policy");
+	*w = (struct wait){ d->rules->waits, done, user };
+	d->rules->waits = w;
+	return 0;
 }
 
 /* To every machine that may run. The change is made: a failure says whom it did not reach. */

@@ -3,8 +3,8 @@
  * rules: the network policy as the daemon keeps it: a preset, the rules that the user added, and which of the preset's rules
  * do not count. The registry has it; here it is in memory, checked, as the one policy of all sandboxes. Each change is
  * checked as a whole before it is stored, and then given to the sandboxes that run: STATE/sandboxes/<id>/policy.json (a
- * snapshot of the rules for all and for this one, policy/snapshot.h) is replaced, and the supervisor is told. A stopped
- * sandbox gets its file at the next start.
+ * snapshot of the rules for all and for this one, policy/snapshot.h) is replaced, and the supervisor is told, which answers when its
+ * proxy has taken it. A stopped sandbox gets its file at the next start.
  *
  * Without a preset nothing is decided yet: no sandbox starts, and one that runs (after a reset) has an empty policy, which
  * denies everything.
@@ -52,6 +52,10 @@ int rules_reset(struct daemon *d, struct err *err);
 int rules_add(struct daemon *d, struct rule *list, size_t n, struct rules_added *ret, struct err *err);
 /* Takes rules away by their ids, all or none; -ENOENT names one that is not there. */
 int rules_remove(struct daemon *d, const char *const *ids, size_t n, struct err *err);
+/* Waits until every sandbox that runs has taken the changes so far. 1: all have, and done is not called; 0: done will be called, once:
+ * err NULL, or the name of one that goes on with the old policy and why. Negative with err: out of memory. */
+typedef void rules_settled(void *user, const struct err *err);
+int rules_settle(struct daemon *d, rules_settled *done, void *user, struct err *err);
 /* A sandbox was removed from the registry: its rules went with it. */
 void rules_forget(struct daemon *d);
 

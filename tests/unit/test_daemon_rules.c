@@ -353,6 +353,66 @@ static void a_change_reaches_who_runs(void **state)
 	running->state = SANDBOX_STOPPED;
 }
 
+struct settled {
+	unsigned calls;
+	struct err err; /* ERR_NONE: all took it */
+};
+
+static void on_settled(void *user, const struct err *err)
+{
+	struct settled *s = user;
+
+	s->calls++;
+	s->err = err ? *err : (struct err){ .kind = ERR_NONE };
+}
+
+/* Answers one question of the daemon with this reply, and lets the daemon read it. */
+static void reply_with(struct world *w, int listener, const char *json)
+{
+	auto_fd int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct buf b;
+
+	assert_true(fd >= 0);
+	buf_init(&b, RECORD_HEAD + RECORD_MAX);
+	assert_int_equal(record_encode(&b, RECORD_REPLY, json, strlen(json)), 0);
+	assert_int_equal(io_write_all(fd, buf_bytes(&b), buf_len(&b)), 0);
+	buf_done(&b);
+	for (int i = 0; i < 10; i++)
+		(void)uv_run(&w->d.loop, UV_RUN_NOWAIT);
+}
+
+static void a_change_is_settled_when_all_have_it(void **state)
+{
+	struct world *w = *state;
+	struct sandbox *one = make_sandbox(w, 1, "one"), *two = make_sandbox(w, 2, "two");
+	auto_free char *name1 = str_new("%s.sock", one->row.id), *name2 = str_new("%s.sock", two->row.id);
+	auto_fd int l1 = io_unix_listen(w->d.vm_fd, name1, 8), l2 = io_unix_listen(w->d.vm_fd, name2, 8);
+	struct settled s = { .calls = 0 };
+	struct err err;
+
+	assert_int_equal(rules_init(&w->d, "locked-down", &err), 0);
+	assert_int_equal(rules_settle(&w->d, on_settled, &s, &err), 1);
+	one->state = two->state = SANDBOX_RUNNING;
+	must_add(w, "deny no.test");
+	assert_int_equal(rules_settle(&w->d, on_settled, &s, &err), 0);
+	reply_with(w, l1, "{\"ok\":true,\"generation\":2}");
+	assert_int_equal(s.calls, 0);
+	reply_with(w, l2, "{\"ok\":true,\"generation\":2}");
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(s.err.kind, ERR_NONE);
+	/* A proxy that refuses is named; one that is only starting reads the file. */
+	must_add(w, "deny other.test");
+	assert_int_equal(rules_settle(&w->d, on_settled, &s, &err), 0);
+	assert_int_equal(rules_settle(&w->d, on_settled, &s, &err), 0);
+	reply_with(w, l1, "{\"error\":{\"kind\":\"conflict\",\"message\":\"no network door now\"}}");
+	reply_with(w, l2, "{\"error\":{\"kind\":\"invalid\",\"message\":\"unknown key\"}}");
+	assert_int_equal(s.calls, 3);
+	assert_int_equal(s.err.kind, ERR_UNAVAILABLE);
+	assert_non_null(strstr(s.err.msg, "sandbox 'two' did not take it"));
+	assert_int_equal(rules_settle(&w->d, on_settled, &s, &err), 1);
+	one->state = two->state = SANDBOX_STOPPED;
+}
+
 static void without_memory(void **state)
 {
 	struct world *w = *state;
@@ -388,7 +448,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_before_a_preset), TEST(rules_survive),   TEST(a_removed_sandbox),         TEST(rules_of_the_preset),
 		TEST(all_or_none),             TEST(wrong_settings),  TEST(what_a_sandbox_gets), TEST(a_change_reaches_who_runs),
-		TEST(without_memory),
+		TEST(a_change_is_settled_when_all_have_it), TEST(without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

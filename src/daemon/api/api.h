@@ -43,6 +43,9 @@ void api_rules_add(struct request *r);
 void api_rules_remove(struct request *r);
 void api_rule_delete(struct request *r);
 
+/* Answers with status and body (its reference is taken; NULL with 204) when the sandboxes that run have taken the policy. */
+void api_policy_settled(struct request *r, int status, json_t *body);
+
 /* Fails the request and returns false where its body holds any key. */
 bool api_no_body(struct request *r);
 

@@ -8,6 +8,49 @@
 #include "daemon/rules.h"
 #include "policy/preset.h"
 
+/* An answer that waits. */
+struct held {
+	struct request *request;
+	int status;
+	json_t *body; /* owned */
+};
+
+static void on_settled(void *user, const struct err *err)
+{
+	struct held *h = user;
+
+	if (err) {
+		json_decref(h->body);
+		request_fail(h->request, err);
+	} else if (h->status == 204) {
+		request_empty(h->request);
+	} else {
+		request_reply(h->request, h->status, h->body);
+	}
+	free(h);
+}
+
+void api_policy_settled(struct request *r, int status, json_t *body)
+{
+	struct held *h = calloc(1, sizeof(*h));
+	struct err err;
+	int e = h ? 0 : err_errno(&err, ENOMEM, "the request");
+
+	if (h) {
+		*h = (struct held){ r, status, body };
+		e = rules_settle(r->daemon, on_settled, h, &err);
+	}
+	if (e == 0)
+		return;
+	if (e == 1) {
+		on_settled(h, NULL);
+		return;
+	}
+	free(h);
+	json_decref(body);
+	request_fail(r, &err);
+}
+
 /* What can be chosen, for a menu. */
 static json_t *presets_json(void)
 {
@@ -58,7 +101,7 @@ void api_policy_init(struct request *r)
 	if (e < 0)
 		request_fail(r, &err);
 	else
-		request_reply(r, 200, state_json(r->daemon));
+		api_policy_settled(r, 200, state_json(r->daemon));
 }
 
 void api_policy_reset(struct request *r)
@@ -70,5 +113,5 @@ void api_policy_reset(struct request *r)
 	if (rules_reset(r->daemon, &err) < 0)
 		request_fail(r, &err);
 	else
-		request_reply(r, 200, state_json(r->daemon));
+		api_policy_settled(r, 200, state_json(r->daemon));
 }

@@ -160,7 +160,7 @@ void api_rules_add(struct request *r)
 	if (e < 0)
 		request_fail(r, &err);
 	else
-		request_reply(r, 201, added_json(r->daemon, b));
+		api_policy_settled(r, 201, added_json(r->daemon, b));
 }
 
 void api_rule_delete(struct request *r)
@@ -171,7 +171,7 @@ void api_rule_delete(struct request *r)
 	if (rules_remove(r->daemon, ids, 1, &err) < 0)
 		request_fail(r, &err);
 	else
-		request_empty(r);
+		api_policy_settled(r, 204, NULL);
 }
 
 /* --- removal of several, by id or by resource --- */
@@ -261,7 +261,7 @@ void api_rules_remove(struct request *r)
 		e = rules_remove(r->daemon, x.ids, x.n, &err);
 	}
 	if (e == 0) {
-		request_reply(r, 200, json_pack("{s:o}", "removed", gone));
+		api_policy_settled(r, 200, json_pack("{s:o}", "removed", gone));
 		return;
 	}
 	json_decref(gone);
