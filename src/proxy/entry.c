@@ -466,7 +466,11 @@ static void tunnel_begin(struct conn *c)
 		return;
 	}
 	c->state = CONN_LOOKING;
-	(void)uv_timer_start(&c->timer, on_look_timeout, may_pass(&tls) || may_pass(&http) ? ENTRY_LOOK_MS : ENTRY_REFUSED_MS, 0);
+	(void)uv_timer_start(&c->timer, on_look_timeout,
+			     may_pass(&tcp)                       ? ENTRY_SILENCE_MS
+			     : may_pass(&tls) || may_pass(&http) ? ENTRY_LOOK_MS
+								  : ENTRY_REFUSED_MS,
+			     0);
 	if (buf_len(&c->head) > 0)
 		look(c, buf_bytes(&c->head), buf_len(&c->head));
 	else

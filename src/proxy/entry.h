@@ -4,7 +4,8 @@
  * it wants to (struct dest) and what it speaks. Then it is decided, and spliced to its origin, handed to intercept, or refused.
  *
  *   NULL destination: HTTP/1.1 to a proxy comes first; CONNECT is dealt with here, everything else is intercept's
- *   raw TCP allowed (a `tcp` rule): dialled at once, whatever it speaks
+ *   raw TCP allowed (a `tcp` rule): dialled at once, whatever it speaks; but where TLS or HTTP would be looked into, only what
+ *     turns out to be neither, or stays silent
  *   TLS: SNI must be the destination's name; spliced, or terminated where the policy wants to see requests
  *   HTTP: intercept, which decides each request
  *   anything else: refused
@@ -17,6 +18,7 @@
 
 #define ENTRY_CONNS_MAX 1024    /* at a time; more are reset */
 #define ENTRY_LOOK_MS 10000     /* how long a connection may take to say what it speaks */
+#define ENTRY_SILENCE_MS 500    /* the same where raw TCP is allowed, but TLS or HTTP would be looked into */
 #define ENTRY_REFUSED_MS 2000   /* the same where whatever it speaks is refused */
 #define ENTRY_HEAD_MS 15000     /* for a whole CONNECT head */
 

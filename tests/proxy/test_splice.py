@@ -138,6 +138,26 @@ class Splice(Case):
         self.assertEqual(p.guest.connect("ok.test:22").recv(), b"SSH-2.0-here\r\n")
         self.assertEqual(p.wait_record("decision")["protocol"], "tcp")
 
+    def test_raw_bytes_where_requests_would_be_looked_into(self):
+        heard = []
+
+        def handler(connection):
+            connection.sendall(b"SSH-2.0-here\r\n")
+            heard.append(connection.recv(100))
+
+        self.serve(OK4, 22, handler)
+        p = self.proxy("tcp ok.test:22", {"resource": "ok.test", "methods": ["GET"]}, tls="intercept")
+        silent, speaking = (p.guest.connect("ok.test:22") for _ in range(2))
+        speaking.send(b"SSH-2.0-client\r\n")
+        self.assertEqual(speaking.recv(), b"SSH-2.0-here\r\n")
+        self.assertEqual(silent.recv(), b"SSH-2.0-here\r\n")
+        tls = p.guest.connect("ok.test:22")
+        tls.send(client_hello("ok.test"))
+        wait_for(lambda: heard == [b"SSH-2.0-client\r\n"], "the client's bytes")
+        wait_for(lambda: len(p.records("decision")) == 3, "the records")
+        self.assertEqual(sorted((r["protocol"], r["inspect"], r["verdict"]) for r in p.records("decision")),
+                         [("tcp", "none", "allow"), ("tcp", "none", "allow"), ("tls", "intercept", "deny")])
+
     def test_a_reset_goes_on_as_a_reset(self):
         def abort(connection):
             connection.recv(10)
@@ -290,10 +310,11 @@ class Refusals(Case):
 
     def test_many_refusals_are_counted(self):
         p = self.proxy()
-        for _ in range(50):
-            p.guest.connect("evil.test:443").send(client_hello("evil.test"))
-        wait_for(lambda: sum(1 + r.get("repeated", 1) - 1 for r in p.records("decision")) == 50, "all of them are in the log")
-        self.assertLess(len(p.records("decision")), 45)
+        hello = client_hello("evil.test")
+        for _ in range(300):
+            p.guest.connect("evil.test:443").send(hello)
+        wait_for(lambda: sum(r.get("repeated", 1) for r in p.records("decision")) == 300, "all of them are in the log")
+        self.assertLess(len(p.records("decision")), 200)
         self.assertEqual([r["seq"] for r in p.records()], list(range(1, len(p.records()) + 1)))
 
 
@@ -406,7 +427,7 @@ class Addresses(Case):
         stream = p.guest.connect("ok.test:443")
         stream.send(client_hello("ok.test"))
         self.assertEqual(stream.recv_all(), b"four")
-        self.assertLess(time.monotonic() - started, 0.6)
+        self.assertLess(time.monotonic() - started, 1)
 
     def test_nobody_listens(self):
         p = self.proxy("ok.test:443")
@@ -451,10 +472,10 @@ class Names(Case):
 
     def test_too_many_new_names(self):
         p = self.proxy("tcp **.wild.test:22")
-        for number in range(150):
+        for number in range(500):
             p.guest.connect(f"n{number}.wild.test:22")
         wait_for(lambda: len(p.records("decision", reason="limit")) > 0, "the limit")
-        self.assertLessEqual(len({name for name, _ in self.net.dns.asked}), 130)
+        self.assertLess(len({name for name, _ in self.net.dns.asked}), 450)
 
 
 class Policy(Case):

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "oom.h"
 #include "unit.h"
 
 #include "proxy/chan.h"
@@ -533,6 +534,28 @@ static void test_splice_ends_with_an_error(void **state)
 	(void)close(t.left);
 }
 
+static void test_without_memory(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t bytes[10000];
+	int fds[2];
+
+	assert_int_equal(io_socketpair(fds), 0);
+	oom_from(0);
+	assert_null(sock_new(&f->loop, &f->turn, fds[1])); /* closes it */
+	assert_true(oom_off());
+	assert_int_equal(read(fds[0], fds, 1), 0);
+	(void)close(fds[0]);
+	/* What cannot be kept ends the stream: nothing is lost in silence. */
+	oom_from(0);
+	assert_int_equal(chan_deliver(&f->k.chan, bytes, sizeof(bytes)), -ENOMEM);
+	assert_int_equal(chan_unread(&f->k.chan, bytes, sizeof(bytes)), -ENOMEM);
+	chan_close(&f->k.chan); /* cannot wait: resets */
+	assert_true(oom_off());
+	assert_int_equal(f->k.releases, 1);
+	assert_true(f->k.reset);
+}
+
 /* --- turns --- */
 
 struct counted {
@@ -594,6 +617,7 @@ int main(void)
 		T(test_splice_passes_bytes_to_a_slow_reader),
 		T(test_splice_ends_when_both_directions_have),
 		T(test_splice_ends_with_an_error),
+		T(test_without_memory),
 		T(test_turns),
 	};
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "oom.h"
 #include "unit.h"
 
 #include "policy/snapshot.h"
@@ -316,6 +317,32 @@ static void test_a_permission_that_cannot_be_recorded_is_none(void **state)
 	assert_false(f->flow.recorded);
 }
 
+static void test_without_memory_the_answer_is_no(void **state)
+{
+	struct fixture *f = *state;
+	struct one o = { f, 0 };
+
+	set_policy(f, ASK_OK);
+	for (long n = 0;; n++) {
+		struct decision d;
+		struct decide_wait *w;
+
+		oom_from(n);
+		w = decide_start(f->d, &f->flow, &d, on_done, &o);
+		if (!oom_off()) {
+			assert_non_null(w);
+			decide_cancel(w);
+			break;
+		}
+		if (w)
+			decide_cancel(w); /* the question could not be told; it still ends by itself */
+		else
+			assert_false(d.allow);
+		f->asks = 0;
+	}
+	assert_int_equal(f->done[0], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +355,7 @@ int main(void)
 		T(test_a_new_policy_answers_questions),
 		T(test_questions_are_bounded),
 		T(test_watches),
+		T(test_without_memory_the_answer_is_no),
 		T(test_a_permission_that_cannot_be_recorded_is_none),
 	};
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "oom.h"
 #include "unit.h"
 
 #include "proxy/resolve.h"
@@ -341,6 +342,30 @@ static void test_waits_are_bounded(void **state)
 	assert_null(resolve_start(f->r, "slow.test", on_resolved, f));
 }
 
+static void test_without_memory(void **state)
+{
+	struct fixture *f = *state;
+
+	f->answer = SILENT;
+	for (long n = 0;; n++) {
+		struct resolve_wait *w;
+
+		oom_from(n);
+		w = resolve_start(f->r, "ok.test", on_resolved, f);
+		if (!oom_off()) {
+			assert_non_null(w);
+			break;
+		}
+		if (w)
+			resolve_cancel(w);
+		f->done = 0;
+	}
+	/* No deeper than the wait and the entry: then c-ares is asked. */
+	for (int i = 0; i < 5; i++)
+		(void)uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(f->done, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +384,7 @@ int main(void)
 		T(test_servers),
 		T(test_ending_with_questions_open),
 		T(test_waits_are_bounded),
+		T(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
