@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 
@@ -118,13 +119,14 @@ class Proxy:
         theirs.close()
         control.close()
         self.door_socket = ours
-        self._door = None
+        self._door, self.lock = None, threading.Lock()
 
     @property
     def door(self):
-        if self._door is None:
-            self._door = Door(self.door_socket)
-        return self._door
+        with self.lock:
+            if self._door is None:
+                self._door = Door(self.door_socket)
+            return self._door
 
     def _file(self, name, content):
         path = self.place / name
