@@ -166,6 +166,22 @@ static void one_process(struct report *r, const json_t *p)
 	buf_done(&b);
 }
 
+static void network(struct report *r, const json_t *facts)
+{
+	const json_t *p = json_object_get(facts, "policy");
+
+	if (!p)
+		return;
+	r->group = "Network";
+	if (cli_str(p, "preset")[0]) {
+		report_add(r, REPORT_PASS, "policy", "%s, %lld rules", cli_str(p, "preset"),
+			   (long long)json_integer_value(json_object_get(p, "rules")));
+	} else {
+		report_add(r, REPORT_WARN, "policy", "none was chosen yet, so no sandbox starts");
+		report_try(r, "sbx policy init open|balanced|locked-down");
+	}
+}
+
 static void sandboxes(struct report *r, const json_t *facts)
 {
 	const json_t *v, *p;
@@ -222,6 +238,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 		accelerator(&r, facts);
 	checks_storage(&r, &c->dirs);
 	connection(c, &r, facts, ms);
+	network(&r, facts);
 	sandboxes(&r, facts);
 	status = finish(c, &r, facts, ((struct values *)values)->json);
 	report_done(&r);

@@ -117,7 +117,7 @@ teardown() { world_drop; }
 @test "diagnose: groups, a total, and JSON with the same counts" {
 	sbx daemon start
 	run --separate-stderr sbx diagnose
-	for group in Installation Platform Storage Connection; do
+	for group in Installation Platform Storage Connection Network; do
 		[[ $'\n'$output == *$'\n'"$group"* ]]
 	done
 	[[ ${lines[-1]} =~ ^([0-9]+)\ passed ]]

@@ -11,14 +11,16 @@ teardown_file() { world_drop; }
 	for how in "" --help -h help; do
 		# shellcheck disable=SC2086
 		run -0 sbx $how
-		for command in create daemon diagnose exec inspect ls rm run stop version; do
+		for command in create daemon diagnose exec inspect ls policy rm run stop version; do
 			[[ $output == *"  $command "* ]]
 		done
 	done
 }
 
 @test "every command has help, with help before and --help after it" {
-	for command in create daemon diagnose exec help inspect ls rm run stop version "daemon start" "daemon stop" "daemon status"; do
+	for command in create daemon diagnose exec help inspect ls policy rm run stop version "daemon start" "daemon stop" "daemon status" \
+		"policy init" "policy allow" "policy deny" "policy ls" "policy rm" "policy check" "policy explain" "policy log" "policy pending" \
+		"policy approve" "policy reject" "policy reset"; do
 		# shellcheck disable=SC2086
 		run -0 --separate-stderr sbx $command --help
 		[[ $output == "Usage: sbx $command "* ]]

@@ -13,6 +13,7 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "daemon/rules.h"
 #include "unit.h"
 
 #define HOST "Host: localhost\r\n"
@@ -22,6 +23,7 @@ static struct daemon d;
 
 static int setup(void **state)
 {
+	char db[200];
 	struct err err;
 
 	unit_tmpdir_make(dir, sizeof(dir));
@@ -35,7 +37,8 @@ static int setup(void **state)
 	assert_int_equal(uv_loop_init(&d.loop), 0);
 	assert_int_equal(uv_timer_init(&d.loop, &d.deadline), 0);
 	d.deadline.data = &d;
-	if (server_start(&d, &err) < 0)
+	(void)snprintf(db, sizeof(db), "%s/sbx.db", dir);
+	if (store_open(db, &d.store, &err) < 0 || rules_open(&d, &err) < 0 || server_start(&d, &err) < 0)
 		fail_msg("%s", err.msg);
 	return 0;
 }
@@ -49,6 +52,8 @@ static int teardown(void **state)
 		;
 	assert_int_equal(uv_loop_close(&d.loop), 0);
 	server_free(&d);
+	rules_free(d.rules);
+	store_free(d.store);
 	own_close_p(&d.runtime_fd);
 	unit_tmpdir_remove(dir);
 	return 0;

@@ -14,6 +14,7 @@
 #include "daemon/accelerator.h"
 #include "daemon/api/api.h"
 #include "daemon/field.h"
+#include "daemon/rules.h"
 #include "daemon/sandbox.h"
 #include "daemon/settings.h"
 #include "daemon/template.h"
@@ -147,6 +148,14 @@ static void ask(struct diagnosis *g, struct sandbox *s, json_t *list)
 		on_reach(q, NULL, &err);
 }
 
+static json_t *policy(const struct daemon *d)
+{
+	const struct policy *p = rules_policy(d);
+
+	return json_pack("{s:s?, s:i, s:I}", "preset", p->preset[0] ? p->preset : NULL, "rules", (int)p->rules.n, "generation",
+			 (json_int_t)p->generation);
+}
+
 void api_diagnose(struct request *r)
 {
 	struct daemon *d = r->daemon;
@@ -155,9 +164,10 @@ void api_diagnose(struct request *r)
 	struct err err;
 
 	if (g)
-		g->facts = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "version", SBX_VERSION, "pid",
+		g->facts = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SBX_VERSION, "pid",
 				     (int)getpid(), "directories", directories(&d->dirs), "accelerator", accelerator(d),
-				     "programs", programs(), "template", template(d), "sandboxes", list);
+				     "programs", programs(), "template", template(d), "policy", policy(d),
+				     "sandboxes", list);
 	if (!g || !g->facts) {
 		free(g);
 		(void)err_errno(&err, ENOMEM, "diagnose");
