@@ -655,6 +655,36 @@ class Plain(Case):
         self.assertTrue(stream.recv(65536).startswith(b"HTTP/1.1 421 "))
         self.assertEqual(len(o.requests), 1)
 
+    def test_ends_of_one_direction(self):
+        """A client that has nothing more to say gets its answer; one that breaks off in its body takes the origin's connection with it."""
+        gone = threading.Event()
+
+        def handler(connection):
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += connection.recv(65536)
+            if data.startswith(b"GET"):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain")
+            try:
+                while connection.recv(65536):
+                    pass
+            except ConnectionError:
+                gone.set()
+
+        s = Server(self.net.world.listen(OK4, 80), handler)
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:80")
+        stream = p.guest.connect("ok.test:80")
+        stream.send(b"GET /x HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        stream.shutdown()
+        self.assertTrue(stream.recv_all().endswith(b"\r\n\r\nplain"))
+        stream = p.guest.connect("ok.test:80")
+        stream.send(b"POST /x HTTP/1.1\r\nHost: ok.test\r\nContent-Length: 10\r\n\r\nhalf")
+        wait_for(lambda: len(p.records("decision")) == 2, "the request")
+        stream.close()
+        self.assertTrue(gone.wait(harness.WAIT))
+        wait_for(lambda: p.records("end", error="client_closed"), "its end")
+
     def test_forward(self):
         o = self.origin(plain("plain"), port=80)
         p = self.proxy("ok.test:80", "cdn.test:80")
