@@ -27,6 +27,8 @@ world_make() {
 	git config --file "$HOME/.gitconfig" user.email tester@example.invalid
 	git config --file "$HOME/.gitconfig" init.defaultBranch main
 	sbx policy init "${WORLD_POLICY:-locked-down}" >&2
+	# A test may want the daemon to start in another view of the host.
+	sbx daemon stop >&2
 }
 
 # world_drop: stops and removes everything; fails where a process of the world outlives it.

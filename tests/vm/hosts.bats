@@ -38,7 +38,7 @@ nothing_left() {
 	sbx daemon stop >&2
 	[ -z "$(sbx ls -q)" ]
 	[ -z "$(ls -A "$XDG_STATE_HOME/sbx/sandboxes" 2>/dev/null)" ]
-	world_machines=$(world_pids | while read -r pid; do basename "$(readlink "/proc/$pid/exe")"; done | grep -v sandboxd || true)
+	world_machines=$(world_pids | while read -r pid; do basename "$(readlink "/proc/$pid/exe")"; done | grep -vxE 'sandboxd|sbx-keeper' || true)
 	[ -z "$world_machines" ]
 }
 
@@ -52,9 +52,9 @@ nothing_left() {
 }
 
 @test "a full disk is said when a sandbox is made, and nothing is left" {
-	for bytes in 65536 1000000 4000000; do
+	for bytes in 262144 1000000 4000000; do
 		fails 125 'the disk that holds .*/sandboxes is full \([0-3] MiB left\): free some space' \
-			elsewhere --size "$bytes" --tmpfs "$XDG_STATE_HOME" -- sbx run shell
+			elsewhere --size "$bytes" --tmpfs "$XDG_STATE_HOME" -- sh -c 'sbx policy init locked-down 2>/dev/null; exec sbx run shell'
 		sbx daemon stop
 	done
 	nothing_left
@@ -63,6 +63,7 @@ nothing_left() {
 @test "a disk of the host that fills up under a running sandbox: the guest is told, the machine lives" {
 	elsewhere --size 150000000 --tmpfs "$XDG_STATE_HOME" -- bash -c '
 		set -e
+		sbx policy init locked-down
 		sbx run -d --name full -m 1g shell </dev/null
 		timeout 100 sbx exec full sh -c "head -c 200M /dev/urandom >~/big; sync ~/big" || echo "ended with $?"
 		[ "$(timeout 20 sbx exec full echo alive)" = alive ]
