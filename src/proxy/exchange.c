@@ -21,6 +21,7 @@
 
 #define RATE_MS 60000        /* how often the speed of a body is looked at */
 #define RATE_BYTES 6000      /* the least that comes meanwhile: 100 B/s */
+#define REFUSED_TRIES 4      /* of a request without a body that an origin says it has not begun */
 #define STUCK_TICKS 5        /* looks without a byte taken by the one who is to take them */
 #define HEAD_MS 60000        /* for the answer's head once the request is complete */
 
@@ -46,7 +47,7 @@ struct exchange {
 	struct decision decision;
 	bool asked;      /* the user allowed it */
 	bool final;      /* the front was given a final head */
-	bool retried;
+	uint8_t tries;   /* after the first */
 	bool slow;       /* the answer may trickle */
 	uint8_t stuck;
 	struct decide_wait *wait;
@@ -579,12 +580,17 @@ const struct httpmsg *exchange_request(const struct exchange *x)
 	return &x->req;
 }
 
+static bool may_try_again(const struct exchange *x, enum exchange_fault fault)
+{
+	return (fault == EXCHANGE_REFUSED && x->tries < REFUSED_TRIES) ||
+	       (fault == EXCHANGE_UNTOUCHED && x->tries == 0 && request_repeatable(&x->req));
+}
+
 static void back_gone(struct exchange *x, enum exchange_fault fault)
 {
 	/* A front that is still there hears of it in `answer` or `cut`. */
-	if (fault == EXCHANGE_UNTOUCHED && x->state == OPEN && !x->final && !x->retried && request_repeatable(&x->req) &&
-	    x->s[EXCHANGE_FRONT].complete && x->flow.bytes_out == 0) {
-		x->retried = true;
+	if (x->state == OPEN && !x->final && x->s[EXCHANGE_FRONT].complete && x->flow.bytes_out == 0 && may_try_again(x, fault)) {
+		x->tries++;
 		dial(x);
 	} else if (fault == EXCHANGE_PROTOCOL) {
 		back_failed(x, 502, "bad_response", "the server's answer is not acceptable HTTP");

@@ -104,8 +104,9 @@ enum exchange_fault {
 	EXCHANGE_GONE,       /* the peer went, or reset the stream */
 	EXCHANGE_PROTOCOL,   /* the peer broke the protocol */
 	EXCHANGE_TIMEOUT,
-	EXCHANGE_UNTOUCHED,  /* back only: surely nothing of the request was processed (RST REFUSED_STREAM, GOAWAY, a reused connection
-			      * that ended before a byte of an answer): it may be tried again elsewhere */
+	EXCHANGE_UNTOUCHED, /* back only: a reused connection ended before a byte of an answer: mostly nothing was processed, and what does
+			     * no harm twice may be tried again elsewhere, once */
+	EXCHANGE_REFUSED,   /* back only: the peer says that it processed nothing (RST_STREAM REFUSED_STREAM, GOAWAY) */
 };
 
 /* The request's head while the back has the exchange, as it was sent (httpmsg_answers wants it), borrowed. */

@@ -526,7 +526,7 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
 static enum exchange_fault fault_of(const struct h2conn *c, uint32_t error)
 {
 	if (c->side == EXCHANGE_BACK)
-		return error == NGHTTP2_REFUSED_STREAM ? EXCHANGE_UNTOUCHED
+		return error == NGHTTP2_REFUSED_STREAM ? EXCHANGE_REFUSED
 		       : error == NGHTTP2_PROTOCOL_ERROR ? EXCHANGE_PROTOCOL
 							 : EXCHANGE_GONE;
 	return error == NGHTTP2_PROTOCOL_ERROR ? EXCHANGE_PROTOCOL : EXCHANGE_GONE;
@@ -607,7 +607,7 @@ static void tell_room(struct h2conn *c)
 	for (s = TAILQ_FIRST(&c->streams); s; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (s->unsent) {
-			stream_leave(s, EXCHANGE_UNTOUCHED);
+			stream_leave(s, EXCHANGE_REFUSED);
 			c->ops->changed(c);
 		} else if (s->room_again) {
 			s->room_again = false;
