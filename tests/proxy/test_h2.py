@@ -345,6 +345,28 @@ class Streams(Case):
         self.assertEqual([c.result(n).status for n in numbers], [502] * 10)
         self.assertEqual(len(p.records("decision")), 10)
 
+    def test_a_leader_that_is_cancelled(self):
+        """Its handshake stands still; who waited for it makes one connection, and shares it."""
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        o = Origin.__new__(Origin)
+        o.app, o.settings, o.calls, o.connections = text(b"x"), {}, [], []
+        served = harness.tls_server(*self.ok, o.serve, alpn=["h2"])
+        s = Server(self.net.world.listen(OK4, 443), lambda c: hold.wait(harness.WAIT) if s.accepted == 1 else served(c))
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        leader = c.request(path="/0")
+        wait_for(lambda: s.accepted == 1, "the first connection")
+        others = [c.request(path=f"/{i}") for i in range(1, 8)]
+        wait_for(lambda: c.answer(leader) and p.records("decision"), "a record")
+        c.h2.reset_stream(leader, Codes.CANCEL)
+        c.flush()
+        self.assertEqual([c.result(n).body for n in others], [b"x"] * 7)
+        self.assertEqual((s.accepted, len(o.calls)), (2, 7))
+        wait_for(lambda: len(p.records("end")) == 8, "the ends")
+        self.assertEqual(sorted(r["error"] or "" for r in p.records("end")), [""] * 7 + ["client_closed"])
+
     def test_statuses_without_a_body(self):
         def app(call):
             status = int(call.fields[":path"][1:])
