@@ -595,6 +595,24 @@ class Flow(Case):
         c.send(n, b"y" * 1000000, end=True)
         self.assertEqual(c.result(n).body, str(sent + 1000000).encode())
 
+    def test_padding(self):
+        """It counts for the windows, and is given back."""
+        o = self.h2_origin(lambda call: text(str(len(call.read())).encode())(call))
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        n = c.request("POST", end=False)
+        for i in range(3000):
+            while c.h2.local_flow_control_window(n) < 400:
+                c.flush()
+                self.assertTrue(c.step())
+            c.h2.send_data(n, b"x" * 100, pad_length=255)
+            if i % 50 == 49:
+                c.flush()
+        c.h2.end_stream(n)
+        c.flush()
+        self.assertEqual(c.result(n).body, b"300000")
+        self.assertEqual(len(o.calls), 1)
+
     def test_a_hundred_downloads_that_nobody_reads(self):
         """What is held of them is bounded, and each is whole in the end."""
         size = 1 << 20
