@@ -12,7 +12,7 @@ load ../vm/helper
 
 setup_file() {
 	local extra=()
-	WORLD_POLICY=balanced
+	export WORLD_POLICY=balanced
 	world_make
 	[ -z "$(find /usr/local/share/ca-certificates -name '*.crt' 2>/dev/null)" ] || {
 		cat /usr/local/share/ca-certificates/*.crt >"$WORLD/extra.pem"

@@ -8,7 +8,7 @@ load helper
 setup_file() {
 	world_make
 	project p >"$WORLD/path"
-	cd "$(cat "$WORLD/path")"
+	cd "$(cat "$WORLD/path")" || return 1
 	mkfifo "$WORLD/origin.in"
 	python3 "$BATS_TEST_DIRNAME/origin.py" "$WORLD/origin.port" <"$WORLD/origin.in" >&2 3>&- &
 	exec 7>"$WORLD/origin.in"
@@ -266,4 +266,20 @@ drip() {
 	[ "$(sbx policy ls denied --json | jq -r '[.rules[] | select(.sandbox == "denied") | .action + " " + .resource] | join(", ")')" = \
 		"deny a.example, deny b.example, deny **.c.example" ]
 	sbx rm --force denied
+}
+
+@test "a full log is put away, and the next record stands in a new one" {
+	dir=("$XDG_STATE_HOME"/sbx/sandboxes/*)
+	# A proxy looks at its log's size when it gets it.
+	sbx stop net
+	truncate -s 11M "${dir[0]}/network.jsonl"
+	sbx run -d --name net shell </dev/null
+	rotated() {
+		guest_sh "curl -sS -m 20 -o /dev/null http://full.example/" && [ -e "${dir[0]}/network.jsonl.1" ]
+	}
+	wait_for 20 rotated
+	[ "$(stat -c %s "${dir[0]}/network.jsonl.1")" -gt 11000000 ]
+	guest_sh "curl -sS -m 20 -o /dev/null http://new.example/"
+	jq -e -s 'any(.host == "new.example") and all(.v == 1)' "${dir[0]}/network.jsonl"
+	[ "$(stat -c %a "${dir[0]}/network.jsonl")" = 600 ]
 }
