@@ -218,7 +218,7 @@ static int post(struct cli *c, const struct create *o, const json_t *body, json_
 }
 
 /* The request goes first, so that what is wrong with it is said at once and not after the minutes that a template may
- * take. Where there is no template, or not the latest one, it goes again. */
+ * take; what is wrong with the host the daemon says instead of beginning to make one. Where there is no template, or not the latest one, it goes again. */
 int create_sandbox(struct cli *c, const struct create *o, const struct create_what *w, json_t **ret, bool *ret_new)
 {
 	auto_(json) json_t *body = request_body(o, w), *sandbox = NULL;

@@ -21,6 +21,7 @@
 #include "base/pump.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "daemon/host.h"
 
 #define LINE_MAX_BYTES 16384
 #define BUILD_MAX_MS (3U * 3600 * 1000)
@@ -244,7 +245,7 @@ int build_join(struct daemon *d, build_line *line, void *user, struct err *err)
 
 	if (b && b->nlisteners == BUILD_LISTENERS_MAX)
 		return err_set(err, ERR_UNAVAILABLE, EAGAIN, "too many callers wait for the base template: try again");
-	if (!b)
+	if (!b && host_ready(&d->disks, err) == 0)
 		b = d->build = start(d, err);
 	if (!b)
 		return err ? err_code(err) : -EIO;

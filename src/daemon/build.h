@@ -18,7 +18,7 @@
  * inside build_join. */
 typedef void build_line(void *user, const json_t *line, bool last);
 
-/* Joins the running build, or starts one. */
+/* Joins the running build, or starts one; not on a host where no sandbox can be (host.h): that error is said at once. */
 int build_join(struct daemon *d, build_line *line, void *user, struct err *err);
 /* Ends the build (the daemon stops); listeners are told. */
 void build_cancel(struct daemon *d);

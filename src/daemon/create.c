@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "daemon/agent.h"
 #include "daemon/field.h"
+#include "daemon/host.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
@@ -323,6 +324,8 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 	struct settings set;
 	int r = settings_load(d->dirs.config, &set, NULL, err);
 
+	if (r == 0)
+		r = host_ready(&d->disks, err);
 	if (r == 0)
 		r = template_bind(d->dirs.cache, &p->row.template, err);
 	if (r == 0)

@@ -101,6 +101,13 @@ static int enough_space(int fd, const char *path, struct err *err)
 	return 0;
 }
 
+int disk_ready(const struct disk_home *h, struct err *err)
+{
+	if (faccessat(h->fd, ".", W_OK, AT_EACCESS) < 0)
+		return err_set(err, ERR_UNAVAILABLE, errno, "cannot write to %.300s: %s", h->path, strerror(errno));
+	return enough_space(h->fd, h->path, err);
+}
+
 static int make_image(const struct disk_home *h, int dir, const char *name, uint64_t bytes, struct err *err)
 {
 	auto_free char *path = str_new("%s/%s/disk.img", h->path, name);

@@ -22,6 +22,8 @@ struct disk_home {
 int disk_open(struct disk_home *h, const char *state_dir, struct err *err);
 void disk_close(struct disk_home *h);
 
+/* Whether a disk could be made now: the directory can be written to, and is not full. */
+int disk_ready(const struct disk_home *h, struct err *err);
 /* <id>.new with a sparse, formatted disk.img of that size. On failure nothing is left. */
 int disk_make(const struct disk_home *h, const char *id, uint64_t bytes, struct err *err);
 /* <id>.new becomes <id>: the record is committed. */

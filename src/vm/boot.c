@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "vm/client.h"
+#include "vm/mounted.h"
 
 #define KVM_HELLO_MS 15000
 #define ENTROPY_BYTES 64
@@ -38,10 +39,8 @@ static bool machine_is_ending(const struct err *err)
 static void on_setup(void *user, const json_t *reply, const struct err *err)
 {
 	struct machine *m = user;
-	const char *nonce = json_string_value(json_object_get(reply, "nonce"));
 	const char *release = json_string_value(json_object_get(reply, "release"));
-	const json_t *mounts = json_object_get(reply, "mounts"), *mount;
-	size_t i, seen = 0;
+	struct err wrong = { 0 };
 
 	if (m->state != MACHINE_STARTING || machine_is_ending(err))
 		return;
@@ -49,21 +48,8 @@ static void on_setup(void *user, const json_t *reply, const struct err *err)
 		machine_failed(m, err);
 		return;
 	}
-	if (m->spec->nworkspaces > 0 && (!nonce || !str_eq(nonce, m->fs.nonce))) {
-		fail(m, ERR_INTERNAL, "the workspace is not mounted in the guest",
-		     "the guest did not read this machine's nonce through the file door");
-		return;
-	}
-	json_array_foreach(mounts, i, mount) {
-		json_int_t index = json_integer_value(json_object_get(mount, "index"));
-
-		if (index >= 0 && (size_t)index < m->spec->nworkspaces &&
-		    (uint64_t)json_integer_value(json_object_get(mount, "ino")) == m->fs.ino[index])
-			seen++;
-	}
-	if (seen != m->spec->nworkspaces) {
-		fail(m, ERR_INTERNAL, "the workspace is not mounted in the guest",
-		     "the guest sees another directory than the host at a workspace's path");
+	if (mounted_check(&(struct mounted){ m->fs.nonce, m->fs.ino, m->spec->nworkspaces }, reply, &wrong) < 0) {
+		machine_failed(m, &wrong);
 		return;
 	}
 	str_escape(m->release, sizeof(m->release), release ? release : "", release ? strlen(release) : 0);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hostprog.h"
 #include "base/io.h"
 #include "base/own.h"
 #include "base/spawn.h"
@@ -138,12 +139,11 @@ static void show_program(struct jail *j, const char *program)
 
 int jail_init(struct jail *j, const char *program, unsigned flags, struct err *err)
 {
-	int p[2];
+	int p[2], r = hostprog_bwrap(err);
 
 	*j = (struct jail){ .info_rd = -1, .info_wr = -1 };
-	if (access("/usr/bin/bwrap", X_OK) < 0)
-		return err_set(err, ERR_UNAVAILABLE, ENOENT,
-			       "bubblewrap is not installed (/usr/bin/bwrap): install the Debian package bubblewrap");
+	if (r < 0)
+		return r;
 	if (access(program, X_OK) < 0)
 		return err_set(err, ERR_UNAVAILABLE, errno, "the program %s is missing", program);
 	if (pipe2(p, O_CLOEXEC) < 0)
@@ -172,7 +172,7 @@ void jail_run(struct jail *j, size_t nfds)
 int jail_start(struct jail *j, const int *fds, size_t nfds, int stderr_fd, int *ret_pidfd, struct err *err)
 {
 	int all[SPAWN_MAX_FDS];
-	struct spawn s = { .path = "/usr/bin/bwrap",
+	struct spawn s = { .path = HOSTPROG_BWRAP,
 			   .argv = j->argv,
 			   .stdin_fd = -1,
 			   .stdout_fd = -1,

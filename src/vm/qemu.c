@@ -17,6 +17,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/hostprog.h"
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
@@ -24,7 +25,6 @@
 #include "vm/netsock.h"
 #include "vm/tsc.h"
 
-#define QEMU_PROGRAM "/usr/bin/qemu-system-x86_64"
 #define QEMU_MODULES "/usr/lib/x86_64-linux-gnu/qemu"
 /* How long a start waits for an earlier machine to let go of the disk. */
 #define DISK_WAIT_S 10
@@ -207,7 +207,7 @@ static int describe(struct jail *j, const struct spec *spec, bool kvm, size_t nf
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-global", "virtio-mmio.force-legacy=false",
 	};
-	int r = jail_init(j, QEMU_PROGRAM, 0, err);
+	int r = jail_init(j, HOSTPROG_QEMU, 0, err);
 
 	if (r == 0 && access(QEMU_MODULES "/accel-tcg-x86_64.so", R_OK) == 0)
 		r = jail_show_libs(j, QEMU_MODULES "/accel-tcg-x86_64.so", err);
@@ -250,10 +250,8 @@ int qemu_start(const struct spec *spec, bool kvm, struct qemu *ret, struct err *
 	p.n = 0;
 	if (!j)
 		return err_errno(err, ENOMEM, "cannot start the machine");
-	if (access(QEMU_PROGRAM, X_OK) < 0)
-		r = err_set(err, ERR_UNAVAILABLE, ENOENT,
-			    "QEMU is not installed (%s): install the Debian package qemu-system-x86", QEMU_PROGRAM);
-	else
+	r = hostprog_qemu(err);
+	if (r == 0)
 		r = gather(spec, &p, err);
 	if (r == 0)
 		r = describe(j, spec, kvm, p.n, err);
