@@ -150,7 +150,8 @@ class Dns(threading.Thread):
                     return
                 continue
             if reply:
-                self.sock.sendto(reply, peer)
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    self.sock.sendto(reply, peer)
 
     def answer(self, query):
         labels, at = [], 12

@@ -37,11 +37,11 @@ class Inside:
             said = self.process.stdout.readline().strip()
             assert said == word, f"netguest said {said!r}, not {word!r}"
 
-    def popen(self, *argv, space=None):
+    def popen(self, *argv, space=None, **more):
         """Runs a program inside, with the name server in its /etc/resolv.conf."""
         script = f'mount --bind {self.resolv} /etc/resolv.conf && exec "$@"'
         return (space or self.space).popen(["unshare", "-m", "sh", "-c", script, "sh", *argv], stdout=subprocess.PIPE,
-                                           stderr=subprocess.STDOUT, text=True)
+                                           stderr=subprocess.STDOUT, text=True, **more)
 
     def run(self, *argv, space=None):
         """(exit status, output)."""
