@@ -15,6 +15,7 @@
 #define PULLS_PER_TURN 16
 
 static void on_poll(uv_poll_t *h, int status, int events);
+static bool preparing; /* the loop runs its prepare callbacks, ours among them; a new one would run after the wait only */
 
 static void watch(struct pump *p, bool writing)
 {
@@ -72,7 +73,8 @@ static bool do_read(struct pump *p)
 	return true;
 }
 
-static void do_write(struct pump *p)
+/* early: before the loop waited. What fails then is left to the ordinary turn, which reads what there still is first. */
+static void do_write(struct pump *p, bool early)
 {
 	for (int i = 0; i < PULLS_PER_TURN; i++) {
 		ssize_t n;
@@ -94,6 +96,8 @@ static void do_write(struct pump *p)
 		}
 		n = write(p->fd, p->out, p->out_len);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n < 0 && early)
 			break;
 		if (n < 0) {
 			finish(p, -errno);
@@ -120,7 +124,19 @@ static void on_poll(uv_poll_t *h, int status, int events)
 	if ((events & UV_READABLE) && p->reading && !do_read(p))
 		return;
 	if (events & UV_WRITABLE)
-		do_write(p);
+		do_write(p, false);
+}
+
+static void on_soon(uv_prepare_t *h)
+{
+	struct pump *p = h->data;
+
+	(void)uv_prepare_stop(h);
+	if (p->stopped || (p->events & UV_WRITABLE))
+		return;
+	preparing = true;
+	do_write(p, true);
+	preparing = false;
 }
 
 int pump_start(struct pump *p, uv_loop_t *loop, int fd, const struct pump_ops *ops, void *user)
@@ -136,14 +152,21 @@ int pump_start(struct pump *p, uv_loop_t *loop, int fd, const struct pump_ops *o
 		p->stopped = true;
 		return r;
 	}
-	p->poll.data = p;
+	(void)uv_prepare_init(loop, &p->soon);
+	p->handles = 2;
+	p->poll.data = p->soon.data = p;
 	watch(p, true);
 	return 0;
 }
 
 void pump_kick(struct pump *p)
 {
-	watch(p, true);
+	if (p->stopped || (p->events & UV_WRITABLE))
+		return;
+	if (preparing)
+		watch(p, true);
+	else
+		(void)uv_prepare_start(&p->soon, on_soon);
 }
 
 void pump_set_reading(struct pump *p, bool on)
@@ -156,7 +179,7 @@ static void on_closed(uv_handle_t *h)
 {
 	struct pump *p = h->data;
 
-	if (p->ops->closed)
+	if (--p->handles == 0 && p->ops->closed)
 		p->ops->closed(p);
 }
 
@@ -168,6 +191,7 @@ void pump_stop(struct pump *p)
 	p->events = 0;
 	(void)uv_poll_stop(&p->poll);
 	uv_close((uv_handle_t *)&p->poll, on_closed);
+	uv_close((uv_handle_t *)&p->soon, on_closed);
 	(void)close(p->fd);
 	p->fd = -1;
 }

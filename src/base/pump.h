@@ -32,6 +32,7 @@ struct pump_ops {
 
 struct pump {
 	uv_poll_t poll;
+	uv_prepare_t soon; /* there may be something to send: tried before the loop waits, so that mostly no one has to wait for room */
 	const struct pump_ops *ops; /* borrowed */
 	void *user;
 	int fd;         /* owned, closed by pump_stop */
@@ -39,6 +40,7 @@ struct pump {
 	bool eof;       /* there are no more */
 	bool gather;    /* the owner's to set: the descriptor hands out small pieces, which go on together */
 	bool stopped;
+	uint8_t handles; /* not closed yet */
 	const uint8_t *out; /* pulled, not yet sent */
 	size_t out_len;
 	int events; /* what poll watches now */
@@ -46,7 +48,7 @@ struct pump {
 
 /* Starts on fd (made non-blocking, owned from here on even on failure). 0 or -errno. */
 int pump_start(struct pump *p, uv_loop_t *loop, int fd, const struct pump_ops *ops, void *user);
-/* There may be something to pull: call after queueing output. */
+/* There may be something to pull: call after queueing output. Not from a prepare callback of the loop, except from within pull. */
 void pump_kick(struct pump *p);
 void pump_set_reading(struct pump *p, bool on);
 /* Stops at once; `closed` is called from the loop later. Idempotent. */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -172,6 +173,22 @@ static void the_end_is_told_once(void **state)
 	assert_int_equal(f->ends, 1);
 }
 
+/* A write to it fails, which must not hide what it said. */
+static void last_words_of_a_peer_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	turn(f);
+	assert_int_equal(io_write_all(f->peer, "bye", 3), 0);
+	(void)close(f->peer);
+	f->peer = -1;
+	assert_int_equal(outq_append(&f->out, "hello", 5), 0);
+	pump_kick(&f->pump);
+	turn(f);
+	assert_int_equal(f->got, 3);
+	assert_int_equal(f->ends, 1);
+}
+
 static void the_owner_can_refuse(void **state)
 {
 	struct fixture *f = *state;
@@ -189,7 +206,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(bytes_go_both_ways),         CASE(what_was_pulled_stays), CASE(a_full_queue_says_so),
 		CASE(it_stops_reading_when_told), CASE(the_end_is_told_once),  CASE(the_owner_can_refuse),
+		CASE(last_words_of_a_peer_that_is_gone),
 	};
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as every program does that has a pump */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
