@@ -205,6 +205,9 @@ int ensure_template(const char *cache_dir, const struct template *t, bool refres
 	int r;
 
 	if (!refresh && ensure_check(cache_dir, t, &m, &ignored) == 0) {
+		if (store_open_existing(&s, cache_dir, &ignored) == 0)
+			store_sweep(&s);
+		store_done(&s);
 		*ret_built = false;
 		return 0;
 	}

@@ -133,9 +133,14 @@ static int wait_for_lock(int fd, struct progress *p, struct err *err)
 	return r;
 }
 
+static int open_lock(const struct store *s)
+{
+	return openat(s->fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
 int store_lock(const struct store *s, struct progress *p, int *ret, struct err *err)
 {
-	auto_fd int fd = openat(s->fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	auto_fd int fd = open_lock(s);
 	int r;
 
 	if (fd < 0)
@@ -245,6 +250,18 @@ static int keep(struct kept *k, const char *digest)
 	return 0;
 }
 
+void store_sweep(const struct store *s)
+{
+	auto_fd int lock = -1;
+	struct err ignored;
+
+	if (faccessat(s->fd, WORK, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	lock = open_lock(s);
+	if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
+		(void)store_clean(s, &ignored);
+}
+
 /* Calls each for the names in a directory that end in suffix; stops at the first that is not 0. */
 static int walk(int dirfd, const char *suffix, int (*each)(int dirfd, const char *name, void *user), void *user)
 {
@@ -285,6 +302,12 @@ static int drop_blob(int dirfd, const char *name, void *user)
 	return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
 }
 
+/* What a build that was killed had begun to write as a manifest (io_write_file_atomic). */
+static int drop_unfinished(int dirfd, const char *name, void *user)
+{
+	return strstr(name, ".json.tmp.") && unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+}
+
 int store_clean(const struct store *s, struct err *err)
 {
 	struct kept k = { .digest = calloc(MAX_KEPT, MANIFEST_DIGEST) };
@@ -296,6 +319,8 @@ int store_clean(const struct store *s, struct err *err)
 	if (r == 0)
 		r = walk(s->blobs, "", drop_blob, &k);
 	free(k.digest);
+	if (r == 0)
+		r = walk(s->fd, "", drop_unfinished, NULL);
 	if (r == 0)
 		r = io_remove_tree(s->fd, WORK);
 	return r < 0 ? err_errno(err, -r, "cannot tidy up %s", s->dir) : 0;

@@ -38,7 +38,10 @@ int store_job(const struct store *s, const char *inputs, struct job *j, struct e
 int store_put(const struct store *s, const struct job *j, const char *artefact, struct manifest_blob *ret, struct err *err);
 /* Writes the manifest, atomically, after everything that it names is on the disk. */
 int store_save(const struct store *s, const struct manifest *m, struct err *err);
-/* Removes work/ and each blob that no manifest names. Nothing is removed where a manifest cannot be read. */
+/* Removes work/, each blob that no manifest names, and what a killed build had begun as a manifest. Nothing is removed
+ * where a manifest cannot be read. */
 int store_clean(const struct store *s, struct err *err);
+/* The same for what a build left that was killed after its last step; nothing where somebody builds. */
+void store_sweep(const struct store *s);
 
 #endif

@@ -22,7 +22,7 @@ at_once() {
 	# The API's caller hears the same instead of a build.
 	[[ $(curl -sS -m 5 --unix-socket "$SOCKET" -X POST http://localhost/v1/templates/base) == *'"unavailable"'* ]]
 	[ ! -e "$XDG_CACHE_HOME/sbx/templates" ]
-	! grep -q event=build_started "$LOG"
+	! grep -q event=build_started "$LOG" || return 1
 	[ "$(sbx ls -q | wc -l)" = 0 ]
 }
 
