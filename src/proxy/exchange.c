@@ -180,7 +180,7 @@ static void answer(struct exchange *x, int status)
 	if (x->s[EXCHANGE_BACK].side)
 		drop_back(x);
 	if (x->final || !f->side || page_text(&x->page, status, x->flow.dest.port ? &x->flow.dest : NULL, &x->decision) < 0 ||
-	    page_head(&m, status, buf_len(&x->page), to_head, !f->complete) < 0) {
+	    page_head(&m, status, &x->decision, buf_len(&x->page), to_head) < 0) {
 		cut(x, x->decision.reason);
 		return;
 	}
@@ -189,7 +189,7 @@ static void answer(struct exchange *x, int status)
 	x->final = true;
 	x->flow.status = status;
 	/* What makes no sense is not followed by anything. */
-	m.close = m.close || status == 400 || status == 405;
+	m.close = !f->complete || status == 400 || status == 405;
 	/* A guest that does not take its answer. */
 	set_due(x, RATE_MS);
 	f->ops->head(f->side, &m, to_head);

@@ -57,8 +57,10 @@ static int add(struct httpmsg *m, const char *name, const char *value)
 	return httpmsg_add(m, name, strlen(name), value, strlen(value), &why);
 }
 
-int page_head(struct httpmsg *m, int status, size_t n, bool to_head, bool close)
+int page_head(struct httpmsg *m, int status, const struct decision *dn, size_t n, bool to_head)
 {
+	char phrase[RULE_ID_MAX + 64];
+
 	httpmsg_init(m, HTTPMSG_RESPONSE);
 	httpmsg_reset(m, DEST_HTTP);
 	m->version = HTTPMSG_1_1;
@@ -66,8 +68,8 @@ int page_head(struct httpmsg *m, int status, size_t n, bool to_head, bool close)
 	m->body = to_head ? HTTPMSG_BODY_NONE : HTTPMSG_BODY_LENGTH;
 	m->has_length = true;
 	m->length = n;
-	m->close = close;
-	if (add(m, "Content-Type", "text/plain; charset=utf-8") < 0 || add(m, "Cache-Control", "no-store") < 0) {
+	(void)str_format(phrase, sizeof(phrase), "Blocked by network policy: rule %s", dn->rule[0] ? dn->rule : dn->reason);
+	if ((status == 403 && httpmsg_set_phrase(m, phrase) < 0) || add(m, "Content-Type", "text/plain; charset=utf-8") < 0 || add(m, "Cache-Control", "no-store") < 0) {
 		httpmsg_done(m);
 		return -ENOMEM;
 	}
@@ -83,7 +85,8 @@ int page_response(struct buf *out, int status, const struct dest *dest, const st
 	buf_init(&text, PAGE_MAX);
 	r = page_text(&text, status, dest->port ? dest : NULL, dn);
 	if (r == 0)
-		r = page_head(&m, status, buf_len(&text), false, true);
+		r = page_head(&m, status, dn, buf_len(&text), false);
+	m.close = true;
 	if (r == 0)
 		r = httphead_write_response(out, &m);
 	if (r == 0)

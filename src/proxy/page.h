@@ -17,6 +17,7 @@
 #include "proxy/decide.h"
 #include "wire/httpmsg.h"
 
+/* In HTTP/1.1 the status line says it as well, for clients that show nothing else: "403 Blocked by network policy: rule r12". */
 #define PAGE_MAX 8192
 
 /* The page; -ENOMEM, -EMSGSIZE. dest: NULL where it is not known. */
@@ -24,7 +25,7 @@ int page_text(struct buf *out, int status, const struct dest *dest, const struct
 /* Page and head as the bytes of an HTTP/1.1 response that ends its connection; -ENOMEM, -EMSGSIZE. */
 int page_response(struct buf *out, int status, const struct dest *dest, const struct decision *dn);
 /* The head of a response with a page of n bytes; to_head: without it. m is initialised here. */
-int page_head(struct httpmsg *m, int status, size_t n, bool to_head, bool close);
+int page_head(struct httpmsg *m, int status, const struct decision *dn, size_t n, bool to_head);
 /* The status that tells a client of a decision's reason. */
 int page_status(const struct decision *dn);
 

@@ -208,6 +208,16 @@ int httpmsg_set_path(struct httpmsg *m, const char *s, size_t n, struct httpmsg_
 	return r < 0 ? r : keep(m, s, n, &m->path, why);
 }
 
+int httpmsg_set_phrase(struct httpmsg *m, const char *s)
+{
+	struct httpmsg_refusal why;
+
+	for (const char *at = s; *at; at++)
+		if (*at < 0x20 || *at > 0x7e)
+			return -EINVAL;
+	return keep(m, s, strlen(s), &m->phrase, &why) < 0 ? -ENOMEM : 0;
+}
+
 void httpmsg_strip(struct httpmsg *m)
 {
 	uint32_t kept = 0;

@@ -107,6 +107,7 @@ struct httpmsg {
 
 	/* Responses. */
 	uint16_t status; /* 100-599 */
+	struct httpmsg_span phrase; /* of one that is written: instead of the standard reason phrase */
 
 	enum httpmsg_body body;
 	bool has_length;  /* length was told; also where there is no body (HEAD, 304) */
@@ -147,6 +148,8 @@ static inline const char *httpmsg_str(const struct httpmsg *m, struct httpmsg_sp
 int httpmsg_set_method(struct httpmsg *m, const char *s, size_t n, struct httpmsg_refusal *why);
 int httpmsg_set_authority(struct httpmsg *m, const char *s, size_t n, struct httpmsg_refusal *why);
 int httpmsg_set_path(struct httpmsg *m, const char *s, size_t n, struct httpmsg_refusal *why);
+/* A reason phrase of our own, printable ASCII: 0, -EINVAL, -ENOMEM. HTTP/2 has none. */
+int httpmsg_set_phrase(struct httpmsg *m, const char *s);
 /* A field: the name must be a token, the value free of control bytes other than tab. Not for pseudo-headers. */
 int httpmsg_add(struct httpmsg *m, const char *name, size_t name_n, const char *value, size_t value_n,
 		struct httpmsg_refusal *why);

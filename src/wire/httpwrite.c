@@ -38,7 +38,7 @@ static char *put_u64(char *p, uint64_t v)
 /* The most bytes that m takes. */
 static size_t room_for(const struct httpmsg *m)
 {
-	size_t n = FRAME_MAX + m->method.n + m->path.n;
+	size_t n = FRAME_MAX + m->method.n + m->path.n + m->phrase.n;
 
 	for (uint32_t i = 0; i < m->nentries; i++)
 		n += m->entries[i].name.n + m->entries[i].value.n + 4;
@@ -123,7 +123,7 @@ int httphead_write_request(struct buf *out, const struct httpmsg *m, enum httphe
 
 int httphead_write_response(struct buf *out, const struct httpmsg *m)
 {
-	const char *phrase = httphead_phrase(m->status);
+	const char *phrase = m->phrase.n ? httpmsg_str(m, m->phrase) : httphead_phrase(m->status);
 	size_t room = room_for(m);
 	char *begin, *p;
 

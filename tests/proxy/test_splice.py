@@ -632,7 +632,7 @@ class Forward(Case):
         stream = self.begin(p, b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\nGET http://other.test/ HTTP/1.1\r\n"
                                b"Host: other.test\r\n\r\n" + bytes(200))
         head, body = stream.recv_all().split(b"\r\n\r\n", 1)
-        self.assertTrue(head.startswith(b"HTTP/1.1 403 Forbidden\r\n"), head)
+        self.assertTrue(head.startswith(b"HTTP/1.1 403 Blocked by network policy: rule "), head)
         self.assertIn(b"Content-Length: %d" % len(body), head)
         self.assertIn(b"Blocked by network policy: domain ok.test:443\nrule: default-deny\n", body)
         self.assertIn(b"sbx policy allow network ok.test:443 --sandbox box", body)

@@ -626,6 +626,32 @@ static void writing_to_a_proxy_and_into_too_little(void **state)
 	httpmsg_done(&m);
 }
 
+static void a_phrase_of_our_own(void **state)
+{
+	struct httpmsg m;
+	struct buf out;
+
+	httpmsg_init(&m, HTTPMSG_RESPONSE);
+	httpmsg_reset(&m, DEST_HTTP);
+	m.status = 403;
+	m.body = HTTPMSG_BODY_LENGTH;
+	m.has_length = true;
+	assert_int_equal(httpmsg_set_phrase(&m, "No\r\nX: y"), -EINVAL);
+	assert_int_equal(httpmsg_set_phrase(&m, "N\xc3\xb6"), -EINVAL);
+	assert_int_equal(httpmsg_set_phrase(&m, "Blocked: rule r12"), 0);
+	buf_init(&out, 4096);
+	assert_int_equal(httphead_write_response(&out, &m), 0);
+	assert_string_equal(buf_cstr(&out), "HTTP/1.1 403 Blocked: rule r12\r\nContent-Length: 0\r\n\r\n");
+	httpmsg_reset(&m, DEST_HTTP);
+	m.status = 403;
+	m.body = HTTPMSG_BODY_NONE;
+	buf_consume(&out, buf_len(&out));
+	assert_int_equal(httphead_write_response(&out, &m), 0);
+	assert_non_null(strstr(buf_cstr(&out), "HTTP/1.1 403 Forbidden\r\n"));
+	buf_done(&out);
+	httpmsg_done(&m);
+}
+
 static int whole_life(void)
 {
 	static const char text[] = "GET http://ok.test?x HTTP/1.1\r\n" HOST "A: b\r\n\r\n";
@@ -682,6 +708,7 @@ int main(void)
 		cmocka_unit_test(lengths_of_heads_that_come_in_fields),
 		cmocka_unit_test(sniffing),
 		cmocka_unit_test(writing_to_a_proxy_and_into_too_little),
+		cmocka_unit_test(a_phrase_of_our_own),
 		cmocka_unit_test(memory_runs_out),
 	};
 
