@@ -168,6 +168,58 @@ drip() {
 	deny_origin
 }
 
+# asked FILE: how many requests the guest's loop has begun.
+asked() {
+	wc -l <"$(cat "$WORLD/path")/asked"
+}
+
+more_asked() {
+	[ "$(asked)" -ge "$1" ]
+}
+
+other_proxy() {
+	local now
+	now=$(vm_pid net proxy 2>/dev/null) && [ "$now" != "$1" ] && [ -e "/proc/$now" ]
+}
+
+@test "kill -9 of the proxy under load: while there is none nothing leaves; it is back within two seconds, with the same policy" {
+	allow_origin
+	other=$(cat "$WORLD/origin.port.other") box=$(cat "$WORLD/path")
+	: >"$box/asked"
+	guest_sh "while [ ! -e '$box/enough' ]; do
+		echo x >>'$box/asked'
+		curl -s -m 2 -o /dev/null --noproxy '*' $ORIGIN/loop
+		curl -s -m 2 -o /dev/null --noproxy '*' http://host.docker.internal:$other/never
+	done; true" >/dev/null 2>&1 3>&- 7>&- &
+	loop=$!
+	wait_for 20 more_asked 5
+	grep -q "^$PORT /loop" "$WORLD/origin.port.log"
+	vm=$(vm_pid net vm) old=$(vm_pid net proxy)
+	# Stopped, sbx-vm starts no other: the time without a proxy is as long as it is wanted.
+	kill -STOP "$vm"
+	kill -KILL "$old"
+	gone() { [ ! -e "/proc/$old" ] || grep -q '^State:.Z' "/proc/$old/status"; }
+	wait_for 5 gone || { kill -CONT "$vm"; false; }
+	pause; pause; pause # what it had sent is read
+	arrived=$(wc -l <"$WORLD/origin.port.log") begun=$(asked)
+	wait_for 10 more_asked $((begun + 3)) || { kill -CONT "$vm"; false; }
+	still=$(wc -l <"$WORLD/origin.port.log")
+	kill -CONT "$vm"
+	from=${EPOCHREALTIME/./}
+	wait_for 10 other_proxy "$old"
+	took=$(((${EPOCHREALTIME/./} - from) / 1000))
+	echo "another proxy after $took ms; $(($(asked) - begun)) tries meanwhile" >&3
+	[ "$still" = "$arrived" ]
+	[ "$took" -lt 2000 ]
+	more_arrived() { [ "$(wc -l <"$WORLD/origin.port.log")" -gt "$arrived" ]; }
+	wait_for 20 more_arrived
+	[ "$(guest_sh "curl -sS -m 20 -o /dev/null -w '%{http_code}' http://host.docker.internal:$other/never")" = 403 ]
+	touch "$box/enough"
+	wait "$loop"
+	run ! grep -q "^$other " "$WORLD/origin.port.log"
+	deny_origin
+}
+
 @test "a policy that changes cuts what it no longer allows" {
 	allow_origin
 	drip

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # origin.py FILE: a web server on 127.0.0.1 for the tests; writes its port into FILE. /hello answers, /drip goes on for ever,
-# POST anywhere answers how much it got. Ends with its standard input.
+# POST anywhere answers how much it got. A second port, in FILE.other, is the same, for what nobody is to reach. FILE.log has a
+# line for each request as it arrives: port and path. Ends with its standard input.
 import http.server
 import os
 import sys
@@ -22,7 +23,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
+    def note(self):
+        LOG.write(f"{self.server.server_address[1]} {self.path}\n")
+
     def do_GET(self):
+        self.note()
         if self.path != "/drip":
             self.answer(b"hello from the origin\n")
             return
@@ -35,6 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def do_POST(self):
+        self.note()
         size = int(self.headers["Content-Length"])
         got = 0
         while got < size:
@@ -48,10 +54,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-threading.Thread(target=server.serve_forever, daemon=True).start()
-with open(sys.argv[1] + ".new", "w", encoding="ascii") as f:
-    f.write(str(server.server_address[1]))
-os.rename(sys.argv[1] + ".new", sys.argv[1])
+def serve(file):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with open(file + ".new", "w", encoding="ascii") as f:
+        f.write(str(server.server_address[1]))
+    os.rename(file + ".new", file)
+
+
+LOG = open(sys.argv[1] + ".log", "w", buffering=1, encoding="utf-8")
+serve(sys.argv[1] + ".other")
+serve(sys.argv[1])
 sys.stdin.read()
