@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load: a load of HTTPS requests, for bench/proxy. T threads, each with one blocking connection at a time; every
+ * load: a load of HTTPS requests, for bench/proxy and bench/vmpath. T threads, each with one blocking connection at a time; every
  * connection is a full TLS handshake (no resumption) and carries R requests, `GET PATH`. With --tunnel the connection
  * begins with CONNECT to that authority, as to a forward proxy. All bytes of each answer are read and counted.
  *
  *	load --to 127.0.0.1:3128 --tunnel origin.test:443 --sni origin.test --ca ca.pem --threads 8 \
  *	     --connections 800 --requests 1 --path /1k
  *
+ * --plain speaks HTTP without TLS; then --sni and --ca say nothing, and Host is what --to says.
  * --hold N opens N connections, makes one request on each, prints "held" and keeps them until stdin ends.
  * Prints one JSON object. Exits with 1 where anything failed, with the first failure on stderr.
  */
@@ -39,6 +40,7 @@ struct plan {
 	uint64_t threads, connections, requests, hold;
 	struct addrinfo *addr;
 	SSL_CTX *ctx;
+	bool plain;
 };
 
 static struct plan plan = { .threads = 1, .connections = 1, .requests = 1, .path = "/" };
@@ -92,6 +94,16 @@ static int tunnel(int fd)
 	return complain("a long answer to CONNECT");
 }
 
+static int line_write(struct line *l, const char *buf, int n)
+{
+	return l->ssl ? SSL_write(l->ssl, buf, n) : (int)write(l->fd, buf, (size_t)n);
+}
+
+static int line_read(struct line *l, char *buf, int n)
+{
+	return l->ssl ? SSL_read(l->ssl, buf, n) : (int)read(l->fd, buf, (size_t)n);
+}
+
 static int line_open(struct line *l)
 {
 	int one = 1;
@@ -102,6 +114,8 @@ static int line_open(struct line *l)
 	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (plan.tunnel && tunnel(l->fd) < 0)
 		return -1;
+	if (plan.plain)
+		return 0;
 	l->ssl = SSL_new(plan.ctx);
 	if (!l->ssl || SSL_set_fd(l->ssl, l->fd) != 1 || SSL_set_tlsext_host_name(l->ssl, plan.sni) != 1 ||
 	    SSL_set1_host(l->ssl, plan.sni) != 1)
@@ -128,15 +142,16 @@ static long body_length(const char *head)
 
 static int line_request(struct line *l, char *buf)
 {
-	int len = snprintf(buf, HEAD_BYTES, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\n\r\n", plan.path, plan.sni);
+	int len = snprintf(buf, HEAD_BYTES, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\n\r\n", plan.path,
+			   plan.plain ? plan.to : plan.sni);
 	size_t n = 0;
 	long left = -1;
 	char *end = NULL;
 
-	if (SSL_write(l->ssl, buf, len) != len)
+	if (line_write(l, buf, len) != len)
 		return complain("a request");
 	while (!end) {
-		int got = n < HEAD_BYTES - 1 ? SSL_read(l->ssl, buf + n, (int)(HEAD_BYTES - 1 - n)) : 0;
+		int got = n < HEAD_BYTES - 1 ? line_read(l, buf + n, (int)(HEAD_BYTES - 1 - n)) : 0;
 
 		if (got <= 0)
 			return complain("an answer's head");
@@ -150,7 +165,7 @@ static int line_request(struct line *l, char *buf)
 	atomic_fetch_add(&done_bytes, (uint64_t)left);
 	left -= (long)(n - (size_t)(end + 4 - buf));
 	while (left > 0) {
-		int got = SSL_read(l->ssl, buf, READ_BYTES);
+		int got = line_read(l, buf, READ_BYTES);
 
 		if (got <= 0)
 			return complain("an answer's body");
@@ -198,7 +213,7 @@ static void hold(void)
 
 static int resolve(void)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	auto_free char *host = strdup(plan.to);
 	char *colon = host ? strrchr(host, ':') : NULL;
 
@@ -213,7 +228,7 @@ static int options(int argc, char **argv)
 	static const struct option known[] = {
 		{ "to", 1, 0, 't' }, { "tunnel", 1, 0, 'u' }, { "sni", 1, 0, 's' }, { "ca", 1, 0, 'a' },
 		{ "path", 1, 0, 'p' }, { "threads", 1, 0, 'T' }, { "connections", 1, 0, 'c' }, { "requests", 1, 0, 'r' },
-		{ "hold", 1, 0, 'h' }, { 0 },
+		{ "hold", 1, 0, 'h' }, { "plain", 0, 0, 'P' }, { 0 },
 	};
 	int o, r = 0;
 
@@ -228,10 +243,11 @@ static int options(int argc, char **argv)
 		case 'c': r = str_u64(optarg, UINT32_MAX, &plan.connections); break;
 		case 'r': r = str_u64(optarg, UINT32_MAX, &plan.requests); break;
 		case 'h': r = str_u64(optarg, 65536, &plan.hold); break;
+		case 'P': plan.plain = true; break;
 		default: r = -1;
 		}
 	}
-	return r < 0 || !plan.to || !plan.sni || !plan.ca || optind != argc || resolve() < 0 ? -1 : 0;
+	return r < 0 || !plan.to || (!plan.plain && (!plan.sni || !plan.ca)) || optind != argc || resolve() < 0 ? -1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -241,13 +257,12 @@ int main(int argc, char **argv)
 	uint64_t started = 0;
 
 	if (options(argc, argv) < 0) {
-		(void)fprintf(stderr, "usage: load --to ADDR:PORT --sni NAME --ca FILE [--tunnel NAME:PORT] [--path P] [--threads N] "
+		(void)fprintf(stderr, "usage: load --to ADDR:PORT (--sni NAME --ca FILE | --plain) [--tunnel NAME:PORT] [--path P] [--threads N] "
 				      "[--connections N] [--requests N] [--hold N]\n");
 		return 2;
 	}
 	plan.ctx = SSL_CTX_new(TLS_client_method());
-	if (!plan.ctx || SSL_CTX_load_verify_locations(plan.ctx, plan.ca, NULL) != 1)
-	{
+	if (!plan.ctx || (!plan.plain && SSL_CTX_load_verify_locations(plan.ctx, plan.ca, NULL) != 1)) {
 		(void)complain("the CA file");
 		return 1;
 	}
