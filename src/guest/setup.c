@@ -168,16 +168,20 @@ static int read_workspaces(const json_t *array, struct setup *s, struct err *err
 
 static int read_network(const json_t *o, struct setup *s, struct err *err)
 {
-	const json_t *network = json_object_get(o, "network"), *ca = json_object_get(o, "ca");
-	const char *pem = json_string_value(ca);
+	const json_t *network = json_object_get(o, "network"), *ca = json_object_get(o, "ca"),
+		     *hash = json_object_get(o, "ca_hash");
+	const char *pem = json_string_value(ca), *name = json_string_value(hash);
 
 	if (network && !json_is_boolean(network))
 		return err_set(err, ERR_INVALID, EINVAL, "\"network\" is not true or false");
 	s->network = json_is_true(network);
+	if (hash && (!name || !trust_is_hash(name)))
+		return err_set(err, ERR_INVALID, EINVAL, "\"ca_hash\" is not 8 hexadecimal digits");
 	if (!ca)
 		return 0;
 	if (!pem || !trust_is_pem(pem))
 		return err_set(err, ERR_INVALID, EINVAL, "\"ca\" is not certificates in PEM, at most %d bytes", TRUST_PEM_MAX);
+	(void)str_format(s->ca_hash, sizeof(s->ca_hash), "%s", name ? name : "");
 	s->ca = strdup(pem);
 	return s->ca ? 0 : err_errno(err, ENOMEM, "certificates");
 }
@@ -217,7 +221,7 @@ static int attach_workspaces(struct setup *s, struct err *err)
 int setup_run(struct setup *s, struct err *err)
 {
 	struct err none;
-	int r;
+	int r, java = 0;
 
 	if ((r = ident_time(s->time_ns, err)) < 0 || (r = ident_entropy(s->entropy, s->entropy_bytes, err)) < 0 ||
 	    (r = ident_hostname(s->hostname, err)) < 0)
@@ -231,8 +235,11 @@ int setup_run(struct setup *s, struct err *err)
 	if (r < 0 || (r = root_populate(&s->agent, err)) < 0)
 		return r;
 	if ((r = ident_files(s->hostname, s->machine_id, err)) < 0 || (s->network && (r = network_prepare(err)) < 0) ||
-	    (s->ca && (r = trust_install(s->ca, err)) < 0))
+	    (s->ca && (r = trust_install(s->ca, s->ca_hash, &java, err)) < 0))
 		return r;
+	if (java < 0)
+		console_line("Java programs do not trust the sandbox's CA: /etc/ssl/certs/java/cacerts: %s",
+			     java == -EACCES ? "another password than the usual" : java == -EINVAL ? "not of the type JKS" : strerror(-java));
 	tune_system();
 	r = attach_workspaces(s, err);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "guest/trust.h"
 #include "guest/users.h"
 #include "guest/vars.h"
 
@@ -37,6 +38,7 @@ struct setup {
 	bool fs;       /* there is a file door */
 	bool network;  /* there is a network door */
 	char *ca;      /* owned: PEM; NULL where there is none */
+	char ca_hash[TRUST_HASH]; /* of its first certificate; "": not known */
 	struct workspace *workspaces; /* owned, in the host's order: the first is the default cwd */
 	size_t nworkspaces;
 	struct vars env;

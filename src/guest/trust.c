@@ -10,18 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "wire/jks.h"
 
 #define LOCAL_DIR "/usr/local/share/ca-certificates"
 #define LOCAL_NAME "sbx.crt"
 #define CERTS_DIR "/etc/ssl/certs"
 #define BUNDLE_NAME "ca-certificates.crt"
 #define BUNDLE_MAX (8 * 1024 * 1024)
+#define JAVA_DIR "/etc/ssl/certs/java"
+#define JAVA_NAME "cacerts"
+#define JAVA_ALIAS "debian:sbx.pem" /* what ca-certificates-java calls CERTS_DIR/sbx.pem */
+#define LINK_NAME "sbx.pem"
+#define LINKS_MAX 10
 #define BEGIN_LINE "-----BEGIN CERTIFICATE-----"
 #define END_LINE "-----END CERTIFICATE-----"
 #define BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -100,7 +107,97 @@ static int put(const char *dir, const char *name, const char *old, const char *t
 	return r < 0 ? err_errno(err, -r, "cannot write %s/%s in the sandbox", dir, name) : 0;
 }
 
-int trust_install(const char *pem, struct err *err)
+bool trust_is_hash(const char *s)
+{
+	return strlen(s) == TRUST_HASH - 1 && strspn(s, "0123456789abcdef") == TRUST_HASH - 1;
+}
+
+/* One line's bytes; dst has room for 3 per 4 characters. */
+static size_t from_base64(const char *line, size_t n, uint8_t *dst)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i += 4) {
+		uint32_t v = 0;
+
+		for (size_t j = 0; j < 4; j++) {
+			const char *digit = line[i + j] == '=' ? BASE64 : strchr(BASE64, line[i + j]);
+
+			v = v << 6 | (uint32_t)(digit - BASE64);
+		}
+		for (unsigned j = 0; j < 3; j++)
+			if (line[i + j + 1] != '=')
+				dst[at++] = (uint8_t)(v >> (16 - 8 * j));
+	}
+	return at;
+}
+
+int trust_java(const uint8_t *store, size_t n, const char *pem, int64_t now_ms, struct buf *out)
+{
+	struct jks_cert certs[JKS_CERTS_MAX];
+	struct jks_change change = { .alias = JAVA_ALIAS, .certs = certs, .now_ms = now_ms };
+	auto_free uint8_t *der = malloc(strlen(pem));
+	uint8_t *start = der, *end = der;
+	size_t line;
+
+	if (!der)
+		return -ENOMEM;
+	for (; *pem; pem += line + 1) {
+		line = strcspn(pem, "\n");
+		if (is_line(pem, line, BEGIN_LINE)) {
+			start = end;
+		} else if (!is_line(pem, line, END_LINE)) {
+			end += from_base64(pem, line, end);
+		} else {
+			if (change.ncerts == JKS_CERTS_MAX)
+				return -E2BIG;
+			certs[change.ncerts++] = (struct jks_cert){ start, (size_t)(end - start) };
+		}
+	}
+	return jks_put(store, n, &change, out);
+}
+
+/* Into Debian's Java store, where there is one: 0 where that is none. */
+static int put_java(const char *pem)
+{
+	auto_free char *store = NULL;
+	auto_fd int dir = -1;
+	struct timespec now;
+	struct buf out;
+	size_t n;
+	int r = io_read_file(AT_FDCWD, JAVA_DIR "/" JAVA_NAME, BUNDLE_MAX, &store, &n);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	buf_init(&out, BUNDLE_MAX + TRUST_PEM_MAX);
+	r = trust_java((const uint8_t *)store, n, pem, (int64_t)now.tv_sec * 1000, &out);
+	if (r > 0) {
+		dir = open(JAVA_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = dir < 0 ? -errno : io_write_file_atomic(dir, JAVA_NAME, buf_bytes(&out), buf_len(&out), 0644);
+	}
+	buf_done(&out);
+	return r;
+}
+
+/* CERTS_DIR/HASH.N, the first N that is free; nothing where one of them is ours. */
+static void link_hash(const char *hash)
+{
+	char path[sizeof(CERTS_DIR) + TRUST_HASH + 8], to[sizeof(LINK_NAME)];
+
+	for (unsigned i = 0; hash[0] && i < LINKS_MAX; i++) {
+		ssize_t n;
+
+		(void)str_format(path, sizeof(path), "%s/%s.%u", CERTS_DIR, hash, i);
+		if (symlink(LINK_NAME, path) == 0 || errno != EEXIST)
+			return;
+		n = readlink(path, to, sizeof(to));
+		if (n == sizeof(LINK_NAME) - 1 && memcmp(to, LINK_NAME, sizeof(LINK_NAME) - 1) == 0)
+			return;
+	}
+}
+
+int trust_install(const char *pem, const char *hash, int *ret_java, struct err *err)
 {
 	auto_free char *bundle = NULL, *old = NULL, *merged = NULL;
 	int r = io_read_file(AT_FDCWD, TRUST_BUNDLE, BUNDLE_MAX, &bundle, NULL);
@@ -114,8 +211,10 @@ int trust_install(const char *pem, struct err *err)
 	r = put(CERTS_DIR, BUNDLE_NAME, bundle, merged, err);
 	if (r == 0)
 		r = put(LOCAL_DIR, LOCAL_NAME, old, pem, err);
-	/* As update-ca-certificates makes it; ca-certificates-java looks here. */
-	(void)!symlink(LOCAL_DIR "/" LOCAL_NAME, CERTS_DIR "/sbx.pem");
+	/* As update-ca-certificates makes them; ca-certificates-java looks here. */
+	(void)!symlink(LOCAL_DIR "/" LOCAL_NAME, CERTS_DIR "/" LINK_NAME);
+	link_hash(hash);
+	*ret_java = r == 0 ? put_java(pem) : 0;
 	return r;
 }
 

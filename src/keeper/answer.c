@@ -31,7 +31,7 @@ static void attach(const struct keeper *k, struct peer *p, const struct keeperms
 		log_error("event=attach_failed sandbox=%s error=\"%s\"", q->sandbox, reply->error.msg);
 		return;
 	}
-	if (ca_print(ca, reply->ca, sizeof(reply->ca)) < 0) {
+	if (ca_print(ca, reply->ca, sizeof(reply->ca)) < 0 || ca_hash(ca, reply->ca_hash, sizeof(reply->ca_hash)) < 0) {
 		(void)err_set(&reply->error, ERR_INTERNAL, ENOMEM, "the CA's certificate cannot be printed");
 		return;
 	}

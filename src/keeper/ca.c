@@ -227,6 +227,14 @@ int ca_print(const struct ca *ca, char *dst, size_t size)
 	return bio_text(b, dst, size);
 }
 
+int ca_hash(const struct ca *ca, char *dst, size_t size)
+{
+	int ok = 0;
+	unsigned long hash = X509_NAME_hash_ex(X509_get_subject_name(ca->cert), NULL, NULL, &ok);
+
+	return ok ? str_format(dst, size, "%08lx", hash) : -ENOMEM;
+}
+
 static bool is_p256(EVP_PKEY *key)
 {
 	char group[32];

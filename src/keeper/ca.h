@@ -45,6 +45,9 @@ int ca_renew(struct ca *ca, const int64_t *now, struct err *err);
 int ca_save(const struct ca *ca, char *dst, size_t size);
 /* The certificate as PEM, terminated. */
 int ca_print(const struct ca *ca, char *dst, size_t size);
+/* What OpenSSL calls the certificate in a directory of trusted ones (c_rehash): 8 hexadecimal digits of its name, which a
+ * renewal keeps; terminated. -ENOMEM, -ENOSPC. */
+int ca_hash(const struct ca *ca, char *dst, size_t size);
 /* Secure memory for ca_save and ca_load; NULL on -ENOMEM. ca_wipe clears and frees. */
 char *ca_memory(size_t n);
 void ca_wipe(char *p, size_t n);

@@ -89,7 +89,7 @@ static int attach(const struct keepermsg_request *q, struct keepermsg_reply *ret
 	return TAKE_FD(fd);
 }
 
-int keeperlink_attach(const char *sandbox_id, char **ret_ca, struct err *err)
+int keeperlink_attach(const char *sandbox_id, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err)
 {
 	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
 	struct keepermsg_request q = { .op = KEEPERMSG_ATTACH };
@@ -111,5 +111,6 @@ int keeperlink_attach(const char *sandbox_id, char **ret_ca, struct err *err)
 		return err_errno(err, ENOMEM, "the keeper");
 	}
 	*ret_ca = ca;
+	memcpy(ret_hash, reply->ca_hash, KEEPERMSG_HASH);
 	return fd;
 }

@@ -7,11 +7,13 @@
 #define SBX_VM_KEEPERLINK_H
 
 #include "base/err.h"
+#include "wire/keepermsg.h"
 
 /* Connects to RUNTIME/keeper.sock, starts this build's sbx-keeper (under a lock) where nobody answers, and attaches.
  * Returns a SOCK_SEQPACKET descriptor (blocking, CLOEXEC, owned by the caller) and *ret_ca, the sandbox's CA
- * certificate as PEM (owned); negative with err. Blocks: for a millisecond where a keeper runs, for a tenth of a second
+ * certificate as PEM (owned), with the name that OpenSSL has for it in ret_hash ("" from a keeper that does not say); negative
+ * with err. Blocks: for a millisecond where a keeper runs, for a tenth of a second
  * where one is started, and never longer than 30 seconds. Uses SIGALRM while it runs. */
-int keeperlink_attach(const char *sandbox_id, char **ret_ca, struct err *err);
+int keeperlink_attach(const char *sandbox_id, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err);
 
 #endif

@@ -56,6 +56,7 @@ struct netdoor {
 	int dir, path_fd;     /* owned */
 	struct netproc proc;  /* none while RESTING */
 	struct netctl *ctl;   /* owned */
+	char ca_hash[KEEPERMSG_HASH]; /* of the sandbox's own CA; "": not known */
 	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
 	uv_timer_t rest, answer, resolver, keeper;
@@ -201,7 +202,7 @@ static int attach_keeper(struct netdoor *n)
 {
 	struct err err;
 	char *ca = NULL;
-	int fd = keeperlink_attach(n->spec->id, &ca, &err);
+	int fd = keeperlink_attach(n->spec->id, &ca, n->ca_hash, &err);
 
 	if (fd < 0) {
 		char text[sizeof(n->problems[0])];
@@ -596,6 +597,11 @@ pid_t netdoor_pid(const struct netdoor *n)
 const char *netdoor_ca(const struct netdoor *n)
 {
 	return n ? n->ca : NULL;
+}
+
+const char *netdoor_ca_hash(const struct netdoor *n)
+{
+	return n && n->ca_hash[0] ? n->ca_hash : NULL;
 }
 
 const char *netdoor_problem(const struct netdoor *n)

@@ -47,6 +47,8 @@ pid_t netdoor_pid(const struct netdoor *n);
 /* What the guest is to trust, as PEM, borrowed: the sandbox's CA certificate where the keeper could be reached, and those of
  * network.extraCaFile; NULL: nothing. */
 const char *netdoor_ca(const struct netdoor *n);
+/* What OpenSSL calls the sandbox's own CA in a directory, borrowed; NULL: it is not in netdoor_ca. */
+const char *netdoor_ca_hash(const struct netdoor *n);
 /* What does not work, in words; NULL where all is well. Borrowed until the loop runs. */
 const char *netdoor_problem(const struct netdoor *n);
 /* The guest has opened or closed its end of the port (QEMU's event VSERPORT_CHANGE). */

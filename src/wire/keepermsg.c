@@ -248,13 +248,27 @@ static int reply_version(const json_t *o, struct keepermsg_reply *ret)
 	return ret->pid > 0 && ret->version[0] ? 0 : -EINVAL;
 }
 
+static bool is_hash(const char *s)
+{
+	return strlen(s) == KEEPERMSG_HASH - 1 && strspn(s, "0123456789abcdef") == KEEPERMSG_HASH - 1;
+}
+
+static int reply_attach(const json_t *o, struct keepermsg_reply *ret)
+{
+	bool hash = json_object_get(o, "ca_hash");
+
+	if (json_object_size(o) != (hash ? 3U : 2U) || text(o, "ca", ret->ca, sizeof(ret->ca)) < 0 || !ret->ca[0])
+		return -EINVAL;
+	return hash && (text(o, "ca_hash", ret->ca_hash, sizeof(ret->ca_hash)) < 0 || !is_hash(ret->ca_hash)) ? -EINVAL : 0;
+}
+
 static int reply_ok(enum keepermsg_op op, const json_t *o, struct keepermsg_reply *ret)
 {
 	if (!json_is_true(json_object_get(o, "ok")))
 		return -EINVAL;
 	switch (op) {
 	case KEEPERMSG_ATTACH:
-		return json_object_size(o) == 2 && text(o, "ca", ret->ca, sizeof(ret->ca)) == 0 && ret->ca[0] ? 0 : -EINVAL;
+		return reply_attach(o, ret);
 	case KEEPERMSG_LEAF:
 		return json_object_size(o) == 2 ? bytes(o, "cert", ret->cert, sizeof(ret->cert), &ret->cert_len) : -EINVAL;
 	case KEEPERMSG_FORGET:
@@ -291,7 +305,9 @@ int keepermsg_encode_reply(enum keepermsg_op op, const struct keepermsg_reply *r
 			    out);
 	switch (op) {
 	case KEEPERMSG_ATTACH:
-		return r->ca[0] ? emit(json_pack("{sb ss}", "ok", 1, "ca", r->ca), out) : -EINVAL;
+		if (!r->ca[0] || (r->ca_hash[0] && !is_hash(r->ca_hash)))
+			return -EINVAL;
+		return emit(json_pack("{sb ss ss*}", "ok", 1, "ca", r->ca, "ca_hash", r->ca_hash[0] ? r->ca_hash : NULL), out);
 	case KEEPERMSG_LEAF:
 		if (r->cert_len == 0 || r->cert_len > sizeof(r->cert))
 			return -EINVAL;

@@ -3,7 +3,7 @@
  * keepermsg: what is said to sbx-keeper and what it says: one JSON object per SOCK_SEQPACKET message, at most
  * KEEPERMSG_MAX_BYTES, one reply per request in order. docs/network.md has the table.
  *
- *   {"op":"attach","sandbox":"ID"}                 {"ok":true,"ca":"PEM"}
+ *   {"op":"attach","sandbox":"ID"}                 {"ok":true,"ca":"PEM","ca_hash":"0123abcd"}
  *   {"op":"leaf","host":"HOST","spki":"BASE64"}    {"ok":true,"cert":"BASE64"}
  *   {"op":"forget","sandbox":"ID"}                 {"ok":true}
  *   {"op":"version"}                               {"ok":true,"version":"0.1.0","pid":1,"landlock":true,"netns":true}
@@ -29,6 +29,7 @@
 #define KEEPERMSG_SPKI_MAX 1024
 #define KEEPERMSG_CERT_MAX 8192
 #define KEEPERMSG_PEM_MAX 8192
+#define KEEPERMSG_HASH 9 /* 8 hexadecimal digits in lower case and NUL */
 
 enum keepermsg_op { KEEPERMSG_ATTACH, KEEPERMSG_LEAF, KEEPERMSG_FORGET, KEEPERMSG_VERSION };
 
@@ -43,6 +44,7 @@ struct keepermsg_request {
 struct keepermsg_reply {
 	struct err error;                 /* kind ERR_NONE: ok */
 	char ca[KEEPERMSG_PEM_MAX];       /* attach; else "" */
+	char ca_hash[KEEPERMSG_HASH];     /* attach: as OpenSSL names it in a directory; "" from a keeper of before; else "" */
 	uint8_t cert[KEEPERMSG_CERT_MAX]; /* leaf: DER */
 	size_t cert_len;
 	char version[32]; /* version; else "" */

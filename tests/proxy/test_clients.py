@@ -116,6 +116,17 @@ class Clients(Behind):
         self.assert_seen("transparent", "transparent", "forward", "forward")
         self.bad(*argv, word="verify error", said=REQUEST)
 
+    def test_openssl_by_directory(self):
+        """Where the CA is found by the name that OpenSSL has for it, as the keeper tells."""
+        certs = self.dir / "certs"
+        certs.mkdir()
+        argv = ["openssl", "s_client", "-quiet", "-verify_return_error", "-servername", "ok.test", "-connect", "ok.test:443", "-no-CAfile",
+                "-no-CAstore", "-CApath", certs]
+        self.bad(*argv, word="verify error", said=REQUEST)
+        (certs / f"{self.keeper.ca_hash}.0").symlink_to(self.ca)
+        self.assertIn("\n\nhello", self.good(*argv, said=REQUEST))
+        self.assert_seen("transparent")
+
     def test_gnutls(self):
         argv = ("gnutls-cli", "ok.test")
         out = self.good(*argv, "--x509cafile", self.ca, said=REQUEST)
@@ -158,6 +169,16 @@ class Clients(Behind):
             self.assertEqual(out.splitlines(), ["urllib hello", "requests hello"])
         self.assert_seen("transparent", "transparent", "forward", "forward")
         self.bad(*argv, word="unable to get local issuer")
+
+    def test_java(self):
+        """HttpClient, with the store that the guest makes of Debian's."""
+        store, theirs = self.dir / "cacerts", "/etc/ssl/certs/java/cacerts"
+        subprocess.run([str(harness.TOP / "build/tests/jksadd"), theirs, self.ca, store], check=True)
+        out = self.good("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Djavax.net.ssl.trustStore={store}",
+                        HERE / "Https.java", URL, GATEWAY, theirs).splitlines()
+        self.assertEqual(out[:3], ["direct HTTP_2 hello", "proxy HTTP_2 hello", "other refused"])
+        self.assertGreater(int(out[3].split()[1]), 100)
+        self.assert_seen("transparent", "forward")
 
     def test_go(self):
         program = self.dir / "https"

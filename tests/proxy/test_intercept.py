@@ -35,7 +35,7 @@ class Keeper:
         for name in ("state", "run"):
             os.mkdir(f"{self.dir.name}/{name}", 0o700)
         self.process = subprocess.Popen([KEEPER], env=self.env, stderr=subprocess.DEVNULL)
-        self.ca = None
+        self.ca = self.ca_hash = None
 
     def attach(self):
         """A connection that is the sandbox's."""
@@ -52,7 +52,8 @@ class Keeper:
 
         wait_for(connected, "the keeper")
         s.send(json.dumps({"op": "attach", "sandbox": SANDBOX}).encode())
-        self.ca = json.loads(s.recv(65536))["ca"]
+        reply = json.loads(s.recv(65536))
+        self.ca, self.ca_hash = reply["ca"], reply["ca_hash"]
         return s
 
     def close(self):

@@ -59,6 +59,31 @@ static void a_bundle_holds_it_once(void **state)
 	merged(B, "", C, B C);
 }
 
+/* What is in the armour is what Java gets. */
+static void certificates_for_java(void **state)
+{
+	static const uint8_t store[] = { 0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 0, 0xe2, 0x68, 0x6e, 0x45,
+					 0xfb, 0x43, 0xdf, 0xa4, 0xd9, 0x92, 0xdd, 0x41, 0xce, 0xb6, 0xb2, 0x1c, 0x63, 0x30, 0xd7, 0x92 };
+	static const struct {
+		const char *pem, *end;
+		size_t entries;
+	} cases[] = { { A, "\0\0\0\003AAA", 1 }, { C, "\0\0\0\002CC", 1 }, { A BEGIN "QUFB\nQg==\n" END, "\0\0\0\004AAAB", 2 } };
+	struct buf out;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t n = 4 + (size_t)cases[i].end[3];
+
+		buf_init(&out, 4096);
+		assert_int_equal(trust_java(store, sizeof(store), cases[i].pem, 1, &out), 1);
+		assert_int_equal(buf_bytes(&out)[11], cases[i].entries);
+		assert_memory_equal(buf_bytes(&out) + buf_len(&out) - 20 - n, cases[i].end, n);
+		buf_done(&out);
+	}
+	buf_init(&out, 4096);
+	assert_int_equal(trust_java(store, sizeof(store) - 1, A, 1, &out), -EINVAL);
+	buf_done(&out);
+}
+
 static void no_memory_changes_nothing(void **state)
 {
 	for (long n = 0;; n++) {
@@ -94,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pem_and_nothing_else),
 		cmocka_unit_test(a_bundle_holds_it_once),
+		cmocka_unit_test(certificates_for_java),
 		cmocka_unit_test(no_memory_changes_nothing),
 		cmocka_unit_test(the_variables),
 	};

@@ -52,6 +52,7 @@ static void replies_survive(void **state)
 	static struct keepermsg_reply in[5], out;
 
 	memcpy(in[KEEPERMSG_ATTACH].ca, "-----BEGIN\n", 12);
+	memcpy(in[KEEPERMSG_ATTACH].ca_hash, "0123abcd", 9);
 	memset(in[KEEPERMSG_LEAF].cert, 0xff, KEEPERMSG_CERT_MAX);
 	in[KEEPERMSG_LEAF].cert_len = KEEPERMSG_CERT_MAX;
 	in[KEEPERMSG_VERSION] = (struct keepermsg_reply){ .version = "1.2.3", .pid = 7, .landlock = true };
@@ -160,6 +161,8 @@ static void wrong_replies(void **state)
 {
 	static const char *const cases[] = {
 		"{}", "[]", "{\"ok\":false}", "{\"ok\":1}", "{\"ok\":true,\"ca\":\"\"}", "{\"ok\":true,\"ca\":\"x\",\"y\":1}",
+		"{\"ok\":true,\"ca\":\"x\",\"ca_hash\":\"0123ABCD\"}", "{\"ok\":true,\"ca\":\"x\",\"ca_hash\":\"../../ab\"}",
+		"{\"ok\":true,\"ca\":\"x\",\"ca_hash\":\"0123abc\"}", "{\"ok\":true,\"ca\":\"x\",\"ca_hash\":1}",
 		"{\"error\":{}}", "{\"error\":\"x\"}", "{\"error\":{\"kind\":\"denied\"}}",
 		"{\"error\":{\"kind\":\"denied\",\"message\":\"m\"},\"ok\":true}",
 		"{\"ok\":true,\"version\":\"1\",\"pid\":0,\"landlock\":true,\"netns\":true}",

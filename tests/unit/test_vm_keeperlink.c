@@ -73,6 +73,8 @@ static int teardown(void **state)
 	return 0;
 }
 
+static char hash[KEEPERMSG_HASH];
+
 static void attached_is_only_this_sandbox(void **state)
 {
 	auto_free char *ca_a = NULL, *ca_b = NULL, *again = NULL;
@@ -80,13 +82,14 @@ static void attached_is_only_this_sandbox(void **state)
 	char in[1000];
 	struct err err = { 0 };
 
-	a = keeperlink_attach(A, &ca_a, &err);
+	a = keeperlink_attach(A, &ca_a, hash, &err);
 	if (a < 0)
 		fail_msg("%s", err.msg);
-	b = keeperlink_attach(B, &ca_b, &err);
-	c = keeperlink_attach(A, &again, &err);
+	b = keeperlink_attach(B, &ca_b, hash, &err);
+	c = keeperlink_attach(A, &again, hash, &err);
 	assert_true(b >= 0 && c >= 0);
 	assert_string_equal(ca_a, again);
+	assert_int_equal(strlen(hash), 8);
 	assert_string_not_equal(ca_a, ca_b);
 	assert_true(str_starts(ca_a, "-----BEGIN CERTIFICATE-----\n"));
 	assert_true(send(a, "{\"op\":\"forget\",\"sandbox\":\"" B "\"}", strlen(B) + 28, MSG_NOSIGNAL) > 0);
@@ -105,7 +108,7 @@ static void ten_at_once_start_one(void **state)
 		pids[i] = fork();
 		if (pids[i] == 0) {
 			char *ca = NULL;
-			int fd = keeperlink_attach(A, &ca, NULL);
+			int fd = keeperlink_attach(A, &ca, hash, NULL);
 
 			free(ca);
 			_exit(fd >= 0 && write(fds[1], "x", 1) == 1 ? 0 : 1);
@@ -130,14 +133,14 @@ static void ten_at_once_start_one(void **state)
 static void one_that_died_is_started_again(void **state)
 {
 	auto_free char *before = NULL, *after = NULL;
-	auto_fd int a = keeperlink_attach(A, &before, NULL), b = -1;
+	auto_fd int a = keeperlink_attach(A, &before, hash, NULL), b = -1;
 	pid_t first = keeper_pid();
 	char c;
 
 	assert_true(a >= 0 && first > 1);
 	assert_int_equal(kill(first, SIGKILL), 0);
 	assert_int_equal(recv(a, &c, 1, 0), 0);
-	b = keeperlink_attach(A, &after, NULL);
+	b = keeperlink_attach(A, &after, hash, NULL);
 	assert_true(b >= 0);
 	assert_int_not_equal(keeper_pid(), first);
 	assert_string_equal(before, after);
@@ -148,8 +151,8 @@ static void nonsense_is_an_error(void **state)
 	struct err err = { 0 };
 	char *ca = NULL;
 
-	assert_int_equal(keeperlink_attach("x", &ca, &err), -EINVAL);
-	assert_int_equal(keeperlink_attach(A "0", &ca, &err), -EINVAL);
+	assert_int_equal(keeperlink_attach("x", &ca, hash, &err), -EINVAL);
+	assert_int_equal(keeperlink_attach(A "0", &ca, hash, &err), -EINVAL);
 	assert_null(ca);
 }
 
@@ -185,7 +188,7 @@ static void a_keeper_of_another_kind(void **state)
 			_exit(0);
 		}
 		err = (struct err){ 0 };
-		assert_true(keeperlink_attach(A, &ca, &err) < 0);
+		assert_true(keeperlink_attach(A, &ca, hash, &err) < 0);
 		assert_null(ca);
 		assert_non_null(strstr(err.msg, "sbx-keeper"));
 		assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -242,9 +242,16 @@ other_proxy() {
 	guest_sh '[ "$(echo "$PROXY_CA_CERT_B64" | base64 -d)" = "$(cat /usr/local/share/ca-certificates/sbx.crt)" ]'
 	once() { guest_sh 'grep -cxF "$(sed -n 2p /usr/local/share/ca-certificates/sbx.crt)" /etc/ssl/certs/ca-certificates.crt'; }
 	[ "$(once)" = 1 ]
+	# OpenSSL finds it by its name, too; and a Java runtime's store, here an empty one, is given it at the next start.
+	guest_sh 'openssl verify -no-CAfile -CApath /etc/ssl/certs /usr/local/share/ca-certificates/sbx.crt'
+	empty='\376\355\376\355\0\0\0\002\0\0\0\0\342\150\156\105\373\103\337\244\331\222\335\101\316\266\262\034\143\060\327\222'
+	guest_sh "sudo mkdir /etc/ssl/certs/java && printf '$empty' | sudo tee /etc/ssl/certs/java/cacerts >/dev/null"
 	guest_sh 'echo "192.0.2.7 mine" | sudo tee -a /etc/hosts'
 	sbx stop net
 	[ "$(once)" = 1 ]
+	[ "$(guest find /etc/ssl/certs -lname sbx.pem | wc -l)" = 1 ]
+	[ "$(guest_sh 'tail -c +13 /etc/ssl/certs/java/cacerts | grep -ac debian:sbx.pem; od -An -tu1 -j11 -N1 /etc/ssl/certs/java/cacerts' | xargs)" = '1 1' ]
+	guest_sh 'sudo rm -r /etc/ssl/certs/java'
 	# What the user wrote into /etc/hosts stays.
 	[ "$(guest getent hosts mine gateway.docker.internal | awk '{print $1}' | xargs)" = '192.0.2.7 198.18.0.1' ]
 	[ "$(guest cat /etc/resolv.conf)" = 'nameserver 198.18.0.1' ]
