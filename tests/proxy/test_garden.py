@@ -19,7 +19,7 @@ from ways import PLAIN, send_raw
 PLOTS = {"nginx": "93.184.217.30", "python": "93.184.217.31", "node": "93.184.217.32"}
 
 NGINX = """
-daemon off; master_process off; error_log /dev/null; pid {place}/nginx.pid; worker_rlimit_nofile 512;
+user root; daemon off; master_process off; error_log /dev/null; pid {place}/nginx.pid; worker_rlimit_nofile 512;
 events {{ worker_connections 256; }}
 http {{
 	log_format heard escape=json '["$request_method","$request_uri","$http_host"]';
@@ -70,7 +70,7 @@ class Plot:
         self.heard_file.touch()
         if name == "nginx":
             (place / "nginx.conf").write_text(NGINX.format(place=place, address=self.address))
-            argv = ["nginx", "-p", str(place), "-c", str(place / "nginx.conf")]
+            argv = ["nginx", "-e", "/dev/null", "-p", str(place), "-c", str(place / "nginx.conf")]
         elif name == "python":
             argv = [sys.executable, "-c", PYTHON, self.address, str(self.heard_file)]
         else:
