@@ -6,6 +6,7 @@
 #include "proxy/journal.h"
 
 #include <errno.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct tally {
 	struct flow flow; /* the last one that was counted; without what it borrows */
 	char rule[RULE_ID_MAX + 1];
 	char origin[EXPLAIN_ORIGIN_MAX];
+	uint64_t generation;
 };
 
 struct journal {
@@ -39,6 +41,7 @@ struct journal {
 	bool torn;        /* the last write was cut short */
 	bool full_told;
 	uint64_t size, seq, conn;
+	char prev[2 * JOURNAL_LINK + 1]; /* of the last whole record, in hexadecimal digits */
 	char sandbox[128];
 	void (*full)(void *user);
 	void *user;
@@ -49,6 +52,7 @@ struct journal {
 struct said {
 	bool allow;
 	const char *reason, *rule, *origin;
+	uint64_t generation;
 	unsigned int repeated;
 };
 
@@ -132,12 +136,23 @@ static int put_head(struct journal *j, struct buf *b, const char *event, const s
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	if (!gmtime_r(&now.tv_sec, &tm) || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0)
 		date[0] = 0;
-	return buf_printf(b, "%s{\"v\":1,\"event\":\"%s\",\"seq\":%llu,\"time\":\"%s.%03ldZ\",\"sandbox\":\"%s\",\"conn\":\"c%llu\",\"req\":%llu",
+	return buf_printf(b, "%s{\"v\":1,\"event\":\"%s\",\"seq\":%llu,\"time\":\"%s.%03ldZ\",\"sandbox\":\"%s\",\"conn\":\"c%llu\",\"req\":%llu,\"prev\":\"%s\"",
 			  j->torn ? "\n" : "", event, (unsigned long long)++j->seq, date, now.tv_nsec / 1000000, j->sandbox,
-			  (unsigned long long)f->conn, (unsigned long long)f->req);
+			  (unsigned long long)f->conn, (unsigned long long)f->req, j->prev);
 }
 
 /* --- writing --- */
+
+/* A record names the one before it by its hash, so that one that is taken out or changed later shows. */
+static void link_next(struct journal *j, const struct buf *b)
+{
+	const uint8_t *line = buf_bytes(b);
+	size_t n = buf_len(b), begin = line[0] == '\n';
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	(void)SHA256(line + begin, n - begin - 1, digest);
+	str_hex(j->prev, digest, JOURNAL_LINK);
+}
 
 static int write_record(struct journal *j, struct buf *b)
 {
@@ -152,6 +167,8 @@ static int write_record(struct journal *j, struct buf *b)
 		return -errno;
 	j->size += (size_t)n;
 	j->torn = (size_t)n < buf_len(b);
+	if (!j->torn)
+		link_next(j, b);
 	if (j->size >= JOURNAL_MAX_BYTES && !j->full_told) {
 		j->full_told = true;
 		j->full(j->user);
@@ -186,7 +203,8 @@ static int write_decision(struct journal *j, const struct flow *f, const struct 
 	if (r >= 0)
 		r = put_str(&b, "origin", d->origin);
 	if (r >= 0)
-		r = buf_printf(&b, ",\"inspect\":\"%s\"", flow_inspect_name(f->inspect));
+		r = buf_printf(&b, ",\"generation\":%llu,\"inspect\":\"%s\"", (unsigned long long)d->generation,
+			       flow_inspect_name(f->inspect));
 	if (r >= 0)
 		r = put_str(&b, "injected", f->injected ? f->injected : "none:no_secret");
 	if (r >= 0 && d->repeated > 0)
@@ -203,7 +221,9 @@ static int write_decision(struct journal *j, const struct flow *f, const struct 
 
 static void tally_flush(struct journal *j, struct tally *t)
 {
-	const struct said d = { .reason = t->reason, .rule = t->rule, .origin = t->origin, .repeated = t->counted };
+	const struct said d = {
+		.reason = t->reason, .rule = t->rule, .origin = t->origin, .generation = t->generation, .repeated = t->counted,
+	};
 
 	if (t->counted > 0)
 		(void)write_decision(j, &t->flow, &d);
@@ -255,7 +275,7 @@ static struct tally *tally_find(struct journal *j, const struct flow *f, const c
 
 static int write_refusal(struct journal *j, const struct flow *f, const struct decision *d)
 {
-	const struct said said = { .reason = d->reason, .rule = d->rule, .origin = d->origin };
+	const struct said said = { .reason = d->reason, .rule = d->rule, .origin = d->origin, .generation = d->generation };
 	struct tally *t = tally_find(j, f, d->reason);
 
 	if (t->written < JOURNAL_BURST) {
@@ -267,6 +287,7 @@ static int write_refusal(struct journal *j, const struct flow *f, const struct d
 	t->flow.method = NULL;
 	t->flow.target = NULL;
 	t->flow.injected = NULL;
+	t->generation = d->generation;
 	(void)str_format(t->rule, sizeof(t->rule), "%s", d->rule);
 	(void)str_format(t->origin, sizeof(t->origin), "%s", d->origin);
 	if (!uv_is_active((uv_handle_t *)&j->timer))
@@ -276,7 +297,9 @@ static int write_refusal(struct journal *j, const struct flow *f, const struct d
 
 int journal_decision(struct journal *j, struct flow *f, const struct decision *d)
 {
-	const struct said said = { .allow = true, .reason = d->reason, .rule = d->rule, .origin = d->origin };
+	const struct said said = {
+		.allow = true, .reason = d->reason, .rule = d->rule, .origin = d->origin, .generation = d->generation,
+	};
 	int r;
 
 	if (!d->allow)
@@ -328,6 +351,7 @@ struct journal *journal_new(uv_loop_t *loop, void (*full)(void *user), void *use
 	if (!j)
 		return NULL;
 	j->fd = -1;
+	(void)memset(j->prev, '0', sizeof(j->prev) - 1);
 	j->full = full;
 	j->user = user;
 	(void)uv_timer_init(loop, &j->timer);

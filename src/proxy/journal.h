@@ -20,6 +20,8 @@
 #include "policy/target.h"
 #include "wire/dest.h"
 
+/* Bytes of the SHA-256 of a record (its line without the line feed) that the next one carries as "prev". The first of a process has zeros. */
+#define JOURNAL_LINK 8
 #define JOURNAL_PATH_MAX 1024 /* bytes of a path that are logged */
 #define JOURNAL_MAX_BYTES (10 << 20)
 #define JOURNAL_BURST 20       /* refusals of one kind a second that are written one by one */

@@ -20,7 +20,6 @@ LEFT_OUT = {
     "K05-K08: packets, frames, vsock": "the guest has no network card and no vsock; tests/vm looks at the machine",
     "M02, M08, M12": "take minutes",
     "M09 (60 s)": "takes a minute: soak.py --minutes 5",
-    "N05: a chain of hashes": "the log has none",
     "N06: a clock set back": "order is by seq, which agree() checks after every test; the clock is the machine's",
     "N07, O: files, keys, processes": "tests/keeper, tests/vm",
     "P04: policy check equals the verdict": "one function answers both (policy_decide)",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decision log (N): complete, written before anything is forwarded, safe to read."""
 import collections
+import hashlib
+import json
 import random
 import select
 
@@ -52,6 +54,34 @@ def test_random_requests_are_all_there(world, new_proxy):
     allowed = collections.Counter((d["method"], d["host"], d["path"]) for d in proxy.decisions(verdict="allow") if d["method"])
     assert allowed == expected
     assert wait_count(proxy, 250 - sum(expected.values())) == 250 - sum(expected.values())
+
+
+def breaks(lines):
+    """Where a log, as lines of bytes, does not go on from the record before."""
+    prev = None
+    for number, line in enumerate(lines):
+        if json.loads(line)["prev"] != (prev or "0" * 16):
+            yield number
+        prev = hashlib.sha256(line).hexdigest()[:16]
+
+
+def test_each_record_names_the_one_before(world, new_proxy):
+    """N05: a line that is taken out, changed or put elsewhere shows at the next one; a decision says under which policy."""
+    proxy = new_proxy
+    proxy.policy([allow("ok.test")], tls="intercept")
+    for way in EVERY:
+        assert way.ask(proxy, "GET", "/1").status == 200
+        assert way.ask(proxy, "GET", "/2", "evil.test").status == 403
+    proxy.policy([deny("ok.test")], tls="intercept")
+    assert EVERY[0].ask(proxy, "GET", "/3").status == 403
+    proxy.record(verdict="deny", host="ok.test")
+    lines = proxy.journal.read_bytes().splitlines()
+    assert len(lines) > 2 * len(EVERY) and not list(breaks(lines))
+    for number in range(1, len(lines) - 1):
+        assert list(breaks(lines[:number] + lines[number + 1:])) == [number]
+        assert list(breaks(lines[:number] + [lines[number].replace(b'"v":1', b'"v":2')] + lines[number + 1:])) == [number + 1]
+    generations = [d["generation"] for d in proxy.decisions()]
+    assert generations == sorted(generations) and len(set(generations)) == 2
 
 
 def wait_count(proxy, wanted):

@@ -119,6 +119,9 @@ static void test_a_decision_and_its_end(void **state)
 	assert_string_equal(text_of(f, 0, "injected"), "none:no_secret");
 	assert_int_equal(number_of(f, 0, "port"), 443);
 	assert_int_equal(number_of(f, 0, "seq"), 1);
+	assert_string_equal(text_of(f, 0, "prev"), "0000000000000000");
+	assert_int_equal(strlen(text_of(f, 1, "prev")), 2 * JOURNAL_LINK);
+	assert_string_not_equal(text_of(f, 1, "prev"), text_of(f, 0, "prev"));
 	assert_int_equal(strlen(text_of(f, 0, "time")), strlen("2026-11-24T10:15:25.123Z"));
 	assert_string_equal(text_of(f, 1, "event"), "end");
 	assert_string_equal(text_of(f, 1, "address"), "93.184.216.34");
