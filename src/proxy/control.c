@@ -47,12 +47,15 @@ static int op_config(struct proxy *p, struct message *m, struct err *err)
 	const char *id = json_string_value(json_object_get(m->json, "id"));
 	const char *name = json_string_value(json_object_get(m->json, "name"));
 	const json_t *seconds = json_object_get(m->json, "ask_seconds");
+	const json_t *last = json_object_get(m->json, "last_ask");
 	json_int_t ask = seconds ? json_integer_value(seconds) : DECIDE_ASK_SECONDS;
 
 	if (!id || !name)
 		return err_set(err, ERR_INVALID, 0, "config needs id and name");
 	if (ask < 1 || ask > DECIDE_ASK_SECONDS_MAX)
 		return err_set(err, ERR_INVALID, 0, "ask_seconds is from 1 to %d", DECIDE_ASK_SECONDS_MAX);
+	if (last && (!json_is_integer(last) || json_integer_value(last) < 0))
+		return err_set(err, ERR_INVALID, 0, "last_ask is no number of a question");
 	for (const char *s = id; *s; s++)
 		if (*s < 0x20 || *s > 0x7e || *s == '"' || *s == '\\')
 			return err_set(err, ERR_INVALID, 0, "the id is not plain");
@@ -61,6 +64,7 @@ static int op_config(struct proxy *p, struct message *m, struct err *err)
 	journal_set_sandbox(p->journal, id);
 	decide_set_sandbox(p->decide, name);
 	decide_set_ask_seconds(p->decide, (unsigned int)ask);
+	decide_set_last_ask(p->decide, (uint64_t)json_integer_value(last));
 	return 0;
 }
 

@@ -73,6 +73,12 @@ void decide_set_sandbox(struct decide *d, const char *name)
 	(void)str_format(d->sandbox, sizeof(d->sandbox), "%s", name);
 }
 
+void decide_set_last_ask(struct decide *d, uint64_t last)
+{
+	if (last > d->last_ask)
+		d->last_ask = last;
+}
+
 void decide_set_ask_seconds(struct decide *d, unsigned int seconds)
 {
 	d->ask_seconds = seconds;

@@ -59,6 +59,8 @@ struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decid
 void decide_free(struct decide *d);
 /* The name that rules are scoped by; copied. */
 void decide_set_sandbox(struct decide *d, const char *name);
+/* Questions from now on are numbered from after this: a number that the user was shown by an earlier process must not mean another one. */
+void decide_set_last_ask(struct decide *d, uint64_t last);
 /* How long the user has for an answer, 1 to DECIDE_ASK_SECONDS_MAX; for questions from now on. */
 void decide_set_ask_seconds(struct decide *d, unsigned int seconds);
 

@@ -68,6 +68,7 @@ struct netdoor {
 	int tried, good;         /* the policy sent last, the one taken last; owned */
 	struct stat resolv;      /* of resolv.conf when it was read */
 	json_t *asks;            /* owned; array of what the proxy said */
+	json_int_t last_ask;     /* the highest number that was ever shown: none is shown twice, also by the next proxy */
 };
 
 static void begin(struct netdoor *n);
@@ -178,7 +179,8 @@ static void tell_everything(struct netdoor *n)
 {
 	json_t *upstream = n->spec->upstream ? json_incref(n->spec->upstream) : json_null();
 
-	tell(n, json_pack("{s:s, s:s, s:s, s:o}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream), -1);
+	tell(n, json_pack("{s:s, s:s, s:s, s:o, s:I}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream,
+			  "last_ask", n->last_ask), -1);
 	tell_trust(n);
 	tell_resolver(n);
 	tell_log(n);
@@ -259,7 +261,7 @@ static size_t find_ask(const struct netdoor *n, json_int_t ask)
 	return i;
 }
 
-/* Only what docs/network.md names is kept. */
+/* Only what docs/network.md names is kept. A number that was shown before is refused: the user's answer could be meant for what it was. */
 static void on_ask(struct netdoor *n, const json_t *message)
 {
 	static const char *const texts[] = { "dest", "method", "path", "rule" };
@@ -268,10 +270,11 @@ static void on_ask(struct netdoor *n, const json_t *message)
 
 	if (!json_is_integer(number))
 		return;
-	if (json_array_size(n->asks) >= ASKS_MAX || find_ask(n, json_integer_value(number)) < json_array_size(n->asks)) {
+	if (json_array_size(n->asks) >= ASKS_MAX || json_integer_value(number) <= n->last_ask) {
 		tell(n, json_pack("{s:s, s:I, s:b}", "op", "answer", "ask", json_integer_value(number), "allow", 0), -1);
 		return;
 	}
+	n->last_ask = json_integer_value(number);
 	kept = json_pack("{s:I, s:I}", "ask", json_integer_value(number), "seconds",
 			 json_integer_value(json_object_get(message, "seconds")));
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {

@@ -53,13 +53,17 @@ static void obey(const char *policy)
 
 static void hear(const char *text, int fd)
 {
+	static bool told_7;
 	char policy[64] = "";
 
+	told_7 = told_7 || strstr(text, "\"last_ask\":7");
 	if (strstr(text, "\"policy\"")) {
 		(void)!read(fd, policy, sizeof(policy) - 1);
 		obey(policy);
 	} else if (strstr(text, "\"answer\"")) {
-		tell(strstr(text, "true") ? "{\"event\":\"ask\",\"ask\":8,\"dest\":\"yes\"}" : "{\"event\":\"ask\",\"ask\":8,\"dest\":\"no\"}");
+		tell(strstr(text, "true") ? "{\"event\":\"ask\",\"ask\":8,\"dest\":\"yes\"}"
+		     : told_7		  ? "{\"event\":\"ask\",\"ask\":8,\"dest\":\"no after 7\"}"
+					  : "{\"event\":\"ask\",\"ask\":8,\"dest\":\"no\"}");
 	}
 	(void)close(fd);
 }
@@ -322,6 +326,33 @@ static void questions_wait_and_are_answered(void **state)
 	finish(&w);
 }
 
+/* The guest can end its proxy when it likes: what the user was shown as question 7 must not become something else under that number. */
+static void a_number_that_was_shown_is_not_shown_for_another_question(void **state)
+{
+	struct err err;
+	struct world w;
+	uint64_t turn;
+	json_t *list;
+
+	begin(&w, "take 1");
+	pass(&w, "asks 2");
+	UNTIL(&w, netdoor_asks(w.door) == 1);
+	put(&w, "die");
+	assert_int_equal(netdoor_policy(w.door, &turn, &err), 0);
+	UNTIL(&w, netdoor_pid(w.door) == 0);
+	assert_int_equal(netdoor_asks(w.door), 0);
+	put(&w, "asks 4");
+	netdoor_guest_port(w.door, true);
+	UNTIL(&w, w.generation == 4 && netdoor_asks(w.door) == 1);
+	list = netdoor_pending(w.door);
+	/* Its 7 was refused, and it was told before that 7 is used. */
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "dest")), "no after 7");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "ask")), 8);
+	json_decref(list);
+	assert_int_equal(netdoor_answer(w.door, 7, true, &err), -ENOENT);
+	finish(&w);
+}
+
 /* What a proxy in the guest's hands might try. */
 static void a_proxy_that_lies_is_killed_and_cannot_throw_the_log_away(void **state)
 {
@@ -375,6 +406,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_proxy_that_died_is_followed_by_another_with_the_same_policy),
 		cmocka_unit_test(a_guest_that_never_opens_its_port_holds_nothing_up),
 		cmocka_unit_test(questions_wait_and_are_answered),
+		cmocka_unit_test(a_number_that_was_shown_is_not_shown_for_another_question),
 		cmocka_unit_test(a_proxy_that_lies_is_killed_and_cannot_throw_the_log_away),
 	};
 
