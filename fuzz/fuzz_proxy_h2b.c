@@ -173,6 +173,11 @@ void origin_busy(struct origin *o)
 	o->idle = false;
 }
 
+void origin_settled(struct origin *o)
+{
+	o->coming = false;
+}
+
 void origin_done(struct origin *o)
 {
 	origin = NULL;

@@ -22,6 +22,7 @@
 #define RATE_MS 60000        /* how often the speed of a body is looked at */
 #define RATE_BYTES 6000      /* the least that comes meanwhile: 100 B/s */
 #define REFUSED_TRIES 4      /* of a request without a body that an origin says it has not begun */
+#define INTERIM_MAX 16       /* 1xx heads, which nothing else holds up: a front may have to keep them */
 #define STUCK_TICKS 5        /* looks without a byte taken by the one who is to take them */
 #define HEAD_MS 60000        /* for the answer's head once the request is complete */
 
@@ -48,6 +49,7 @@ struct exchange {
 	bool asked;      /* the user allowed it */
 	bool final;      /* the front was given a final head */
 	uint8_t tries;   /* after the first */
+	uint8_t interim; /* 1xx heads so far */
 	bool slow;       /* the answer may trickle */
 	uint8_t stuck;
 	struct decide_wait *wait;
@@ -302,7 +304,9 @@ static void open_back(struct exchange *x, struct origin *o)
 	x->at = o->at;
 	*b = (struct side){ .how = EXCHANGE_DONE };
 	if (o->class->open(o, x, &b->ops, &b->side) < 0) {
-		o->class->close(o);
+		/* Others may go by it. */
+		if (o->active == 0)
+			o->class->close(o);
 		refuse(x, 503, "limit", "out of memory");
 		return;
 	}
@@ -460,6 +464,8 @@ static void take_response(struct exchange *x, struct httpmsg *m, bool end)
 
 	if (x->state == OPEN && !x->final && m->status == 101) {
 		take_switch(x, m);
+	} else if (x->state == OPEN && !x->final && m->status < 200 && ++x->interim > INTERIM_MAX) {
+		refuse(x, 502, "bad_response", "the server gave too many interim answers");
 	} else if (x->state == OPEN && !x->final && m->status < 200) {
 		httpmsg_strip(m);
 		f->ops->head(f->side, m, false);

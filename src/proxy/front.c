@@ -272,8 +272,6 @@ static void on_end(struct pump *p, int error)
 	h2_free(TAKE_PTR(f->h2));
 	if (error)
 		log_warn("event=door error=\"%s\"", strerror(-error));
-	if (error)
-		log_warn("event=door error=\"%s\"", strerror(-error));
 	if (!f->freed)
 		proxy_end(f->proxy, error == 0 ? "the door ended" : "the door failed");
 }

@@ -158,7 +158,7 @@ static void on_closed(void *side, enum exchange_how how)
 	struct h1f *h = side;
 
 	h->x = NULL;
-	if (how == EXCHANGE_CUT || how == EXCHANGE_MISUSED) {
+	if (how == EXCHANGE_CUT || how == EXCHANGE_MISUSED || h->broken) {
 		h1f_free(h);
 		return;
 	}

@@ -10,10 +10,14 @@
 #include "proxy/h2conn.h"
 #include "proxy/pool.h"
 
+#define SETTLE_MS 2000 /* an origin that keeps its SETTINGS back takes what the protocol assumes without them */
+
 struct h2b {
 	struct origin origin;
 	struct h2conn h2;
 	bool draining; /* no more streams */
+	struct turn_item settled;
+	struct due settle; /* of its SETTINGS */
 };
 
 /* --- the pool --- */
@@ -22,6 +26,9 @@ static bool has_room(struct h2b *h)
 {
 	uint32_t most = nghttp2_session_get_remote_settings(h->h2.session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
+	/* Without its SETTINGS one request may be sent, and no more: what is too much would be refused. */
+	if (h->origin.coming && h->h2.nstreams > 0)
+		return false;
 	return !h->draining && !h->h2.goaway && !h->h2.ending && h->h2.nstreams < most && h->h2.nstreams < H2CONN_STREAMS_MAX &&
 	       nghttp2_session_check_request_allowed(h->h2.session);
 }
@@ -32,6 +39,8 @@ static void on_changed(struct h2conn *c)
 	struct origin *o = &h->origin;
 	bool ended = o->active > 0 && c->nstreams == 0;
 
+	if (c->settled && o->coming)
+		turn_post(c->chan->turn, &h->settled);
 	o->active = (unsigned int)c->nstreams;
 	if (!has_room(h))
 		origin_busy(o);
@@ -41,6 +50,29 @@ static void on_changed(struct h2conn *c)
 		due_drop(&o->due);
 	else if (h->draining || c->goaway)
 		h2conn_end(c, NGHTTP2_NO_ERROR);
+}
+
+static void settle(struct h2b *h)
+{
+	struct origin *o = &h->origin;
+
+	if (!o->coming)
+		return;
+	due_drop(&h->settle);
+	o->coming = false;
+	on_changed(&h->h2);
+	origin_settled(o);
+}
+
+/* In a turn of its own, outside of nghttp2: who waits for it begins streams. */
+static void on_settled(struct turn_item *i)
+{
+	settle(container_of(i, struct h2b, settled));
+}
+
+static void on_settle_due(struct due *d)
+{
+	settle(container_of(d, struct h2b, settle));
 }
 
 /* --- what the exchange says --- */
@@ -89,6 +121,8 @@ static void on_over(struct h2conn *c)
 {
 	struct h2b *h = container_of(c, struct h2b, h2);
 
+	due_drop(&h->settle);
+	turn_drop(&h->settled);
 	origin_done(&h->origin);
 	h2conn_done(&h->h2);
 	free(h);
@@ -130,6 +164,10 @@ struct origin *h2b_new(struct pool *p, struct chan *c, struct dues *dues)
 		return NULL;
 	}
 	origin_init(&h->origin, &h2b_class, p);
+	h->origin.coming = true;
+	h->settled.run = on_settled;
+	h->settle.over = on_settle_due;
+	due_set(dues, &h->settle, SETTLE_MS);
 	h2conn_start(&h->h2);
 	return &h->origin;
 }

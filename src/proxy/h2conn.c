@@ -63,6 +63,10 @@ static void spend_reset(struct h2conn *c)
 
 /* --- streams --- */
 
+/* Of all connections: the guest may have 1,024 of them, and each could hold what its streams may. */
+static size_t front_streams;
+static size_t grown;
+
 static struct h2stream *find(nghttp2_session *session, int32_t id)
 {
 	return id > 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
@@ -74,6 +78,7 @@ struct h2stream *h2stream_new(struct h2conn *c)
 
 	if (!s)
 		return NULL;
+	front_streams += c->side == EXCHANGE_FRONT;
 	s->conn = c;
 	s->window = H2CONN_WINDOW_FIRST;
 	httpmsg_init(&s->msg, c->side == EXCHANGE_FRONT ? HTTPMSG_REQUEST : HTTPMSG_RESPONSE);
@@ -100,6 +105,8 @@ static void forget(struct h2stream *s)
 
 static void stream_free(struct h2stream *s)
 {
+	front_streams -= s->msg.kind == HTTPMSG_REQUEST;
+	grown -= s->window - H2CONN_WINDOW_FIRST;
 	forget(s);
 	if (s->in_head)
 		h2head_done(&s->head);
@@ -146,7 +153,8 @@ static void took(struct h2stream *s, size_t n)
 	(void)nghttp2_session_consume_stream(c->session, s->id, n);
 	/* More than what the other side may hold for itself. */
 	if (!s->in_ended && buf_len(&s->in) == 0 && s->taken >= 2 * (uint64_t)s->window + H2CONN_OUT &&
-	    s->window < H2CONN_WINDOW_MAX) {
+	    s->window < H2CONN_WINDOW_MAX && grown + 3 * (size_t)s->window <= H2CONN_GROWN_MAX) {
+		grown += 3 * (size_t)s->window;
 		s->window *= 4;
 		(void)nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, s->id, (int32_t)s->window);
 	}
@@ -345,6 +353,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
+	if (request && front_streams >= H2CONN_FRONT_MAX)
+		return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM) == 0
+			       ? 0
+			       : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	s = request ? h2stream_new(c) : find(session, frame->hd.stream_id);
 	if (!s)
 		return request ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
@@ -474,6 +486,10 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 		c->ops->changed(c);
 		return 0;
 	}
+	if (frame->hd.type == NGHTTP2_SETTINGS && c->side == EXCHANGE_BACK && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+		c->settled = true;
+		c->ops->changed(c);
+	}
 	if (frame->hd.type == NGHTTP2_HEADERS) {
 		c->head_open = false;
 		if (s && s->in_head)
@@ -572,6 +588,9 @@ void h2conn_end(struct h2conn *c, uint32_t code)
 	(void)nghttp2_session_terminate_session(c->session, code);
 	due_set(c->dues, &c->end, H2CONN_END_MS);
 	h2conn_kick(c);
+	/* The pool must not give it out any more. */
+	if (c->side == EXCHANGE_BACK)
+		c->ops->changed(c);
 }
 
 static void on_end_due(struct due *d)

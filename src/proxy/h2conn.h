@@ -4,7 +4,8 @@
  * It reads all that comes: what holds a peer is its windows, which open as the exchange takes bytes.
  *
  * A stream begins with a window of H2CONN_WINDOW_FIRST, which is the most that is held of one that nobody reads. One whose bytes
- * are taken as they come gets more, up to H2CONN_WINDOW_MAX, so that a distant origin is not slowed by it. The connection's window is
+ * are taken as they come gets more, up to H2CONN_WINDOW_MAX, so that a distant origin is not slowed by it, as long as all streams of the
+ * process have no more than H2CONN_GROWN_MAX of that: whoever has it may stop reading. The connection's window is
  * given back at once: a stream that stands still holds up no other. Towards the peer a stream holds at most H2CONN_OUT.
  *
  * Floods. RST_STREAM, in either direction, and frames that cost more than they carry (SETTINGS, PING, PRIORITY, empty DATA,
@@ -28,6 +29,8 @@
 #include "wire/h2head.h"
 
 #define H2CONN_STREAMS_MAX 100
+#define H2CONN_FRONT_MAX 1024		   /* streams of all connections of the guest; more are refused (REFUSED_STREAM) */
+#define H2CONN_GROWN_MAX (64U << 20)	   /* what windows of all streams may have beyond their first size, together */
 #define H2CONN_WINDOW_FIRST (64 * 1024)
 #define H2CONN_WINDOW_MAX (1024 * 1024)
 #define H2CONN_OUT (64 * 1024)
@@ -101,6 +104,7 @@ struct h2conn {
 	bool goaway;	/* the peer wants no more streams */
 	bool ending;	/* our last GOAWAY is on its way */
 	bool heard;	/* back: a frame came since the last request */
+	bool settled;	/* the peer's SETTINGS came: how many streams it takes is known */
 };
 
 /* chan is owned from here on also on failure; it is read from h2conn_start on. -ENOMEM. */

@@ -39,6 +39,7 @@ struct origin {
 	uint64_t generation;      /* of the policy when it was made */
 	bool idle;                /* may be given out, for one more exchange */
 	unsigned int active;      /* exchanges that it carries; its codec counts. The pool closes only those that carry none */
+	bool coming;              /* h2: its settings have not come; others may wait for them (origin_settled) */
 	bool reused;              /* was given out before */
 	struct due due;
 };

@@ -3,7 +3,7 @@
  * pool: see pool.h. All origins stand in one list, idle ones that were used last in front; there are at most POOL_MAX.
  *
  * A wait either makes a connection itself (dial, then handshake) or follows another that does: it has a leader. When the leader's turns
- * out to be HTTP/2, its followers share it as far as it has room; else, or when the leader fails or goes, they make their own, the
+ * out to be HTTP/2, its followers share it as far as it has room, once its settings say how much that is; else, or when the leader fails or goes, they make their own, the
  * next one leading again where the protocol is still unknown. Destinations that chose HTTP/1.1 are remembered, and not waited for.
  */
 #include "proxy/pool.h"
@@ -40,6 +40,7 @@ struct pool_wait {
 	struct dest dest;
 	unsigned int flags;
 	struct pool_wait *leader; /* NULL: makes its own */
+	struct origin *expects;   /* set: nor does it make its own, it waits for this one's settings */
 	bool orphan;              /* its leader is done with, and it is about to be released */
 	pool_done *done;
 	void *user;
@@ -61,11 +62,15 @@ void origin_init(struct origin *o, const struct origin_class *class, struct pool
 
 void origin_done(struct origin *o)
 {
+	struct pool *p = o->pool;
+
 	due_drop(&o->due);
-	if (!o->pool)
+	if (!p)
 		return;
-	TAILQ_REMOVE(&o->pool->all, o, link);
-	o->pool->n--;
+	TAILQ_REMOVE(&p->all, o, link);
+	p->n--;
+	if (o->coming)
+		origin_settled(o);
 	o->pool = NULL;
 }
 
@@ -186,8 +191,19 @@ static struct pool_wait *find_leader(struct pool *p, const struct dest *d, unsig
 	if (!may_be_h2(p, d, flags))
 		return NULL;
 	TAILQ_FOREACH(w, &p->waits, link)
-		if (!w->leader && !w->orphan && may_be_h2(p, d, w->flags) && dest_equal(&w->dest, d))
+		if (!w->leader && !w->orphan && !w->expects && may_be_h2(p, d, w->flags) && dest_equal(&w->dest, d))
 			return w;
+	return NULL;
+}
+
+/* One that is there already, but has not said yet how many streams it takes. */
+static struct origin *find_coming(struct pool *p, const struct dest *d, unsigned int flags)
+{
+	struct origin *o;
+
+	TAILQ_FOREACH(o, &p->all, link)
+		if (o->coming && may_be_h2(p, d, flags) && o->generation == decide_generation(p->decide) && dest_equal(&o->dest, d))
+			return o;
 	return NULL;
 }
 
@@ -309,14 +325,62 @@ void pool_cancel(struct pool_wait *w)
 	release(p, NULL);
 }
 
-static void ready(struct pool_wait *w, struct chan *c, bool h2)
+/* Whether the policy as it is now allows the address: it may have changed while the connection was made. false: w is over. */
+static bool is_still_allowed(struct pool_wait *w, struct chan *c)
 {
 	struct pool *p = w->pool;
-	struct origin *o = h2 ? h2b_new(p, c, intercept_dues(p->intercept)) : h1b_new(p, c);
-	struct pool_result r = { .origin = o, .recorded = true };
+	struct pool_result r = { .recorded = true };
 	pool_done *done = w->done;
 	void *user = w->user;
 
+	decide_now(p->decide, w->flow, w->at.address.bits ? &w->at : NULL, (w->flags & POOL_ASKED) != 0, &r.decision);
+	if (r.decision.allow)
+		return true;
+	r.decision.reason = "policy_changed";
+	chan_free(c);
+	wait_free(w);
+	done(user, &r);
+	release(p, NULL);
+	return false;
+}
+
+/* Whoever followed w waits until it is known how many streams o takes. */
+static void expect(struct pool_wait *w, struct origin *o)
+{
+	struct pool_wait *f;
+
+	TAILQ_FOREACH(f, &w->pool->waits, link)
+		if (f->leader == w) {
+			f->leader = NULL;
+			f->expects = o;
+		}
+}
+
+void origin_settled(struct origin *o)
+{
+	struct pool *p = o->pool;
+	struct pool_wait *f;
+
+	o->coming = false;
+	TAILQ_FOREACH(f, &p->waits, link)
+		if (f->expects == o) {
+			f->expects = NULL;
+			f->orphan = true;
+		}
+	release(p, o);
+}
+
+static void ready(struct pool_wait *w, struct chan *c, bool h2)
+{
+	struct pool *p = w->pool;
+	struct pool_result r = { .recorded = true };
+	pool_done *done = w->done;
+	void *user = w->user;
+	struct origin *o;
+
+	if (!is_still_allowed(w, c))
+		return;
+	r.origin = o = h2 ? h2b_new(p, c, intercept_dues(p->intercept)) : h1b_new(p, c);
 	if (!o) {
 		fail(w, "limit", "out of memory");
 		release(p, NULL);
@@ -327,13 +391,15 @@ static void ready(struct pool_wait *w, struct chan *c, bool h2)
 	o->h2 = h2;
 	o->at = w->at;
 	o->generation = decide_generation(p->decide);
+	if (o->coming)
+		expect(w, o);
 	if (h2)
 		learn_h2(p, &o->dest);
 	else if (o->tls && !(w->flags & POOL_H1))
 		learn_h1(p, &o->dest);
 	wait_free(w);
 	done(user, &r);
-	release(p, h2 ? o : NULL);
+	release(p, NULL);
 }
 
 static void on_tls(void *user, struct chan *c, const char *why, long verify)
@@ -404,7 +470,7 @@ static bool room_for(struct pool *p, const struct dest *d)
 		}
 	}
 	TAILQ_FOREACH(w, &p->waits, link)
-		same += !w->leader && dest_equal(&w->dest, d);
+		same += !w->leader && !w->expects && dest_equal(&w->dest, d);
 	if (same >= POOL_PER_HOST) {
 		if (spare_same)
 			spare_same->class->close(spare_same);
@@ -421,15 +487,15 @@ static bool room_for(struct pool *p, const struct dest *d)
 struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, pool_done *done, void *user)
 {
 	struct pool_wait *w, *leader = find_leader(p, &f->dest, flags);
+	struct origin *coming = leader ? NULL : find_coming(p, &f->dest, flags);
 
-	if ((!leader && !room_for(p, &f->dest)) || !(w = calloc(1, sizeof(*w))))
+	if ((!leader && !coming && !room_for(p, &f->dest)) || !(w = calloc(1, sizeof(*w))))
 		return NULL;
-	*w = (struct pool_wait){
-		.pool = p, .flow = f, .dest = f->dest, .flags = flags, .leader = leader, .done = done, .user = user
-	};
+	*w = (struct pool_wait){ .pool = p, .flow = f, .dest = f->dest, .flags = flags, .leader = leader, .expects = coming,
+				 .done = done, .user = user };
 	TAILQ_INSERT_TAIL(&p->waits, w, link);
 	p->n++;
-	if (leader || start(w))
+	if (leader || coming || start(w))
 		return w;
 	wait_free(w);
 	return NULL;

@@ -52,6 +52,8 @@ void origin_init(struct origin *o, const struct origin_class *class, struct pool
 /* It can carry one more exchange; false: the pool does not want it, the caller closes it. */
 bool origin_idle(struct origin *o);
 void origin_busy(struct origin *o);
+/* It is known how many streams it takes: whoever waited for that gets one, or makes a connection. Once, where `coming` was set. */
+void origin_settled(struct origin *o);
 /* Leaves the pool, before its memory goes. */
 void origin_done(struct origin *o);
 

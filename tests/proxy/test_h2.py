@@ -337,6 +337,104 @@ class Streams(Case):
         self.assertEqual([c.result(n).body for n in numbers], [b"x"] * 20)
         self.assertGreater(o.server.accepted, 1)
 
+    def test_an_origin_that_takes_few_from_the_start(self):
+        """Nobody joins a new connection before it has said how many it takes: a refused upload could not be sent again."""
+        o = Origin.__new__(Origin)
+        now, peaks = {}, []
+
+        def app(call):
+            with call.c.lock:
+                now[call.c] = now.get(call.c, 0) + 1
+                peaks.append(now[call.c])
+            call.read()
+            with call.c.lock:
+                now[call.c] -= 1
+            call.respond(200)
+            call.send(b"x", end=True)
+
+        o.app, o.calls, o.connections = app, [], []
+        o.settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 3}
+
+        def serve(tls):
+            time.sleep(0.1)  # long enough for whoever does not wait
+            o.serve(tls)
+
+        s = Server(self.net.world.listen(OK4, 443), harness.tls_server(*self.ok, serve, alpn=["h2"]))
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        numbers = [c.request("POST", f"/{i}", end=False) for i in range(30)]
+        for n in numbers:
+            c.send(n, b"body", end=True)
+        self.assertEqual([c.result(n).body for n in numbers], [b"x"] * 30)
+        self.assertEqual({bytes(call.body) for call in o.calls}, {b"body"})
+        self.assertLessEqual(max(peaks), 3)
+        self.assertEqual(len(o.calls), 30)
+
+    def test_an_origin_that_takes_fewer_later(self):
+        """Fewer than it carries already: what it carries goes on, what comes goes by another connection."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        def app(call):
+            call.respond(200)
+            go.wait(harness.WAIT)
+            call.send(b"x", end=True)
+
+        o = self.h2_origin(app)
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        first = [c.request(path=f"/{i}") for i in range(2)]
+        c.until(lambda: all(c.answer(n).status for n in first))
+        with o.connections[0].lock:
+            o.connections[0].h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+            o.connections[0].h2.ping(b"12345678")
+            o.connections[0].flush()
+        time.sleep(0.2)
+        second = c.request(path="/2")
+        c.until(lambda: c.answer(second).status)
+        go.set()
+        self.assertEqual([(c.result(n).status, c.result(n).body) for n in (*first, second)], [(200, b"x")] * 3)
+
+    def test_an_origin_whose_settings_are_late(self):
+        """It is not waited for for ever: others join it all the same."""
+        def serve(tls):
+            conn, streams = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False)), []
+            conn.initiate_connection()
+            while data := tls.recv(65536):
+                streams += [e.stream_id for e in conn.receive_data(data) if isinstance(e, h2.events.RequestReceived)]
+                if len(streams) == 3:
+                    for n in streams:
+                        conn.send_headers(n, [(":status", "204")], end_stream=True)
+                    tls.sendall(conn.data_to_send())
+                    streams.append(None)
+
+        s = Server(self.net.world.listen(OK4, 443), harness.tls_server(*self.ok, serve, alpn=["h2"]))
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        numbers = [c.request(path=f"/{i}") for i in range(3)]
+        self.assertEqual([c.result(n).status for n in numbers], [204] * 3)
+        self.assertEqual(s.accepted, 1)
+
+    def test_a_policy_that_forbids_the_address_meanwhile(self):
+        """It passed when it was dialled, and does not any more when TLS is there."""
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        o = Origin.__new__(Origin)
+        o.app, o.settings, o.calls, o.connections = text(b"x"), {}, [], []
+        served = harness.tls_server(*self.ok, o.serve, alpn=["h2"])
+        s = Server(self.net.world.listen(OK4, 443), lambda c: (hold.wait(harness.WAIT), served(c)))
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        c = self.client(p)
+        numbers = [c.request(path=f"/{i}") for i in range(3)]
+        wait_for(lambda: s.accepted == 1, "the connection")
+        p.set_policy(["ok.test:443", ("deny", OK4)])
+        hold.set()
+        self.assertEqual({c.result(n).status for n in numbers}, {403})
+        self.assertEqual(o.calls, [])
+
     def test_a_leader_that_fails(self):
         """Everybody who waited for the connection gets an answer."""
         p = self.proxy("ok.test:443")
@@ -647,6 +745,24 @@ class Flow(Case):
 
 
 class Upstream(Case):
+    def test_streams_of_all_connections(self):
+        """A guest that reads nothing makes the proxy keep what 1,024 streams may hold, however many connections it has."""
+        p = self.proxy("other.test:443")
+        clients = []
+        for _ in range(12):
+            c = self.client(p)
+            c.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            c.flush()
+            clients.append((c, [c.request(path="/") for _ in range(100)]))
+        c, numbers = clients[-1]
+        c.until(lambda: all(c.answer(n).reset is not None for n in numbers) or c.gone)
+        self.assertEqual({c.answer(n).reset for n in numbers}, {Codes.REFUSED_STREAM})
+        c, numbers = clients[0]
+        c.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535})
+        c.flush()
+        self.assertEqual({c.result(n).status for n in numbers}, {403})
+        self.assertEqual(self.client(p).get().status, 403)
+
     def test_refused_streams(self):
         """REFUSED_STREAM: surely untouched, so GET is tried once more and POST with a body is not."""
         def app(call):

@@ -478,6 +478,26 @@ static void a_policy_that_forbids_it_cuts_it(void **state)
 	world_end(&w);
 }
 
+/* Nothing holds up heads, and who is to get them may not read. */
+static void interim_answers_are_counted(void **state)
+{
+	struct world w;
+	int given = 0;
+
+	world_make(&w);
+	request(&w, GET, true);
+	for (int i = 0; i < 40 && !strstr(w.front.log, "502"); i++)
+		response(&w, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", false);
+	for (const char *at = w.front.log; (at = strstr(at, "103;")); at++)
+		given++;
+	assert_int_equal(given, 16);
+	assert_non_null(strstr(w.front.log, "502;+502 Bad Gateway"));
+	turns(&w);
+	assert_told(&w.back, "GET /g end;CUT;");
+	assert_int_equal(logged(&w, "\"error\":\"bad_response\""), 1);
+	world_end(&w);
+}
+
 static void trailers_carry_no_credentials(void **state)
 {
 	static const char *const fields[] = { "grpc-status", "Authorization", "Content-Length", "Cookie", "x-more" };
@@ -589,6 +609,7 @@ int main(void)
 		cmocka_unit_test(a_back_that_goes),
 		cmocka_unit_test(both_go_at_once),
 		cmocka_unit_test(a_policy_that_forbids_it_cuts_it),
+		cmocka_unit_test(interim_answers_are_counted),
 		cmocka_unit_test(trailers_carry_no_credentials),
 		cmocka_unit_test(websocket_frames_only),
 		cmocka_unit_test(memory_that_fails_at_any_point),
