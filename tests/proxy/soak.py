@@ -445,7 +445,7 @@ class Clients:
 class Soak:
     def __init__(self, streams, seconds, size=4 << 20):
         files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, files[1]), files[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(files[0], min(8192, files[1])), files[1]))
         self.streams, self.seconds = streams, seconds
         self.rss, self.problems, self.stack = [], [], contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
