@@ -266,6 +266,8 @@ void chan_free(struct chan *c)
 
 struct lingering {
 	uv_timer_t timer;
+	struct lingering *prev, *next;
+	struct turn *turn; /* borrowed */
 	struct chan *chan; /* owned; NULL once it is over */
 };
 
@@ -279,8 +281,18 @@ static void linger_end(struct lingering *l)
 	struct chan *c = TAKE_PTR(l->chan);
 
 	chan_free(c);
-	if (c)
-		uv_close((uv_handle_t *)&l->timer, linger_freed);
+	if (!c)
+		return;
+	*(l->prev ? &l->prev->next : &l->turn->lingering) = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	uv_close((uv_handle_t *)&l->timer, linger_freed);
+}
+
+void chan_stop_lingering(struct turn *turn)
+{
+	while (turn->lingering)
+		linger_end(turn->lingering);
 }
 
 static void linger_timeout(uv_timer_t *t)
@@ -314,6 +326,11 @@ void chan_close(struct chan *c)
 	}
 	(void)uv_timer_init(c->turn->idle.loop, &l->timer);
 	l->chan = c;
+	l->turn = c->turn;
+	l->next = c->turn->lingering;
+	if (l->next)
+		l->next->prev = l;
+	c->turn->lingering = l;
 	chan_own(c, &linger_ops, l);
 	(void)uv_timer_start(&l->timer, linger_timeout, CHAN_LINGER_MS, 0);
 	uv_unref((uv_handle_t *)&l->timer); /* the process does not stay for a peer that says nothing */

@@ -105,6 +105,8 @@ void chan_free(struct chan *c);
 /* Lets go in order: what was written goes out, then the end; what the peer still sends is dropped, and after CHAN_LINGER_MS the
  * stream is reset. */
 void chan_close(struct chan *c);
+/* Whatever chan_close still waits for goes now: nothing of it holds up the loop's end. */
+void chan_stop_lingering(struct turn *turn);
 DEFINE_AUTO(chan, struct chan *, chan_free);
 
 /* --- for carriers --- */

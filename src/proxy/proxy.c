@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "proxy/chan.h"
 #include "proxy/confine.h"
 #include "proxy/control.h"
 #include "proxy/decide.h"
@@ -118,6 +119,8 @@ void proxy_end(struct proxy *p, const char *why)
 	route_free(p->route);
 	control_free(TAKE_PTR(p->control));
 	turn_stop(&p->turn);
+	/* Nor after that does anybody wait for a peer: the next proxy begins when this one is gone. */
+	chan_stop_lingering(&p->turn);
 }
 
 int proxy_main(int argc, char **argv)

@@ -18,6 +18,7 @@ struct turn_item {
 struct turn {
 	uv_idle_t idle; /* active while there is something to run */
 	struct turn_item *first, *last;
+	struct lingering *lingering; /* chan.c's */
 	bool stopped;
 };
 

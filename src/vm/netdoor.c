@@ -33,6 +33,7 @@
 #define RESOLVER_MS 5000 /* between two looks at resolv.conf */
 #define KEEPER_MS 2000
 #define ASKS_MAX 64
+#define ASKS_MS 100 /* between two tellings that the questions changed: the guest makes and drops them as fast as it likes */
 /* What netdoor_pending tells must fit into one record. */
 #define PENDING_MAX_BYTES (60 * 1024)
 #define TURNS_MAX 32 /* policies that wait for an answer */
@@ -59,7 +60,7 @@ struct netdoor {
 	char ca_hash[KEEPERMSG_HASH]; /* of the sandbox's own CA; "": not known */
 	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
-	uv_timer_t rest, answer, resolver, keeper;
+	uv_timer_t rest, answer, resolver, keeper, asks_told;
 	uint64_t started_ms, ended_ms, rest_ms;
 	bool port_opened; /* by the guest, since the last proxy ended */
 	bool hello;       /* this proxy said "ready" */
@@ -252,6 +253,19 @@ static void clear_asks(struct netdoor *n)
 	n->ops->changed(n->user);
 }
 
+static void on_asks_told(uv_timer_t *t)
+{
+	struct netdoor *n = t->data;
+
+	n->ops->changed(n->user);
+}
+
+static void asks_changed(struct netdoor *n)
+{
+	if (!uv_is_active((uv_handle_t *)&n->asks_told))
+		(void)uv_timer_start(&n->asks_told, on_asks_told, ASKS_MS, 0);
+}
+
 static size_t find_ask(const struct netdoor *n, json_int_t ask)
 {
 	size_t i = 0;
@@ -284,7 +298,7 @@ static void on_ask(struct netdoor *n, const json_t *message)
 			(void)json_object_set_new(kept, texts[i], json_string(text));
 	}
 	(void)json_array_append_new(n->asks, kept);
-	n->ops->changed(n->user);
+	asks_changed(n);
 }
 
 static void on_ask_over(struct netdoor *n, const json_t *message)
@@ -294,7 +308,7 @@ static void on_ask_over(struct netdoor *n, const json_t *message)
 	if (i >= json_array_size(n->asks))
 		return;
 	(void)json_array_remove(n->asks, i);
-	n->ops->changed(n->user);
+	asks_changed(n);
 }
 
 static void on_log_full(struct netdoor *n)
@@ -547,6 +561,7 @@ struct netdoor *netdoor_new(uv_loop_t *loop, const struct spec *spec, int path_f
 	init_timer(n, &n->answer);
 	init_timer(n, &n->resolver);
 	init_timer(n, &n->keeper);
+	init_timer(n, &n->asks_told);
 	if (n->dir < 0) {
 		(void)err_errno(err, errno, "cannot open %s", spec->state_dir);
 		netdoor_free(n);
@@ -583,6 +598,7 @@ void netdoor_free(struct netdoor *n)
 	uv_close((uv_handle_t *)&n->answer, handle_closed);
 	uv_close((uv_handle_t *)&n->resolver, handle_closed);
 	uv_close((uv_handle_t *)&n->keeper, handle_closed);
+	uv_close((uv_handle_t *)&n->asks_told, handle_closed);
 }
 
 /* --- questions --- */

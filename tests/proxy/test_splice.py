@@ -679,6 +679,19 @@ class Forward(Case):
         self.assertEqual(s.recv(10), b"")
         self.assertEqual(p.wait_record("end")["bytes_out"], 5)
 
+    def test_a_peer_that_stays_does_not_hold_up_the_end(self):
+        """It was told off and keeps its end open; the next proxy begins only when this one is gone."""
+        p = self.proxy("ok.test:443")
+        s = self.net.host.run(socket.create_connection, ("127.0.0.1", p.listen()), 10)
+        self.addCleanup(s.close)
+        s.sendall(b"CONNECT ok.test HTTP/1.1\r\n\r\n")
+        while s.recv(4096):
+            pass
+        begun = time.monotonic()
+        p.control.close()
+        self.assertEqual(p.process.wait(harness.WAIT), 0)
+        self.assertLess(time.monotonic() - begun, 2)
+
 
 class Upstream(Case):
     """The host's own proxy."""

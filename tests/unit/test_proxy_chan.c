@@ -413,6 +413,19 @@ static void test_closing_waits_for_the_peer(void **state)
 	assert_false(f->k.reset);
 }
 
+static void test_nobody_waits_at_the_end_of_the_loop(void **state)
+{
+	struct fixture *f = *state;
+
+	chan_close(&f->k.chan);
+	assert_int_equal(f->k.releases, 0);
+	chan_stop_lingering(&f->turn);
+	assert_int_equal(f->k.releases, 1);
+	assert_true(f->k.reset);
+	chan_stop_lingering(&f->turn);
+	assert_int_equal(f->k.releases, 1);
+}
+
 /* --- sockets --- */
 
 #define SOCKET_BYTES (4U << 20)
@@ -614,6 +627,7 @@ int main(void)
 		T(test_writing),
 		T(test_closed_in_order_comes_last),
 		T(test_closing_waits_for_the_peer),
+		T(test_nobody_waits_at_the_end_of_the_loop),
 		T(test_splice_passes_bytes_to_a_slow_reader),
 		T(test_splice_ends_when_both_directions_have),
 		T(test_splice_ends_with_an_error),

@@ -47,6 +47,14 @@ static void obey(const char *policy)
 		tell(text); /* an answer to nothing */
 	if (str_starts(policy, "asks"))
 		tell("{\"event\":\"ask\",\"ask\":7,\"dest\":\"example.com:443\",\"rule\":\"r1\",\"seconds\":60,\"x\":1}");
+	for (int i = 1; i <= 500 && str_starts(policy, "many"); i++) {
+		(void)snprintf(text, sizeof(text), "{\"event\":\"ask\",\"ask\":%d,\"dest\":\"a\"}", i);
+		tell(text);
+		if (i < 500) {
+			(void)snprintf(text, sizeof(text), "{\"event\":\"ask_over\",\"ask\":%d}", i);
+			tell(text);
+		}
+	}
 	if (str_starts(policy, "full"))
 		tell("{\"event\":\"log_full\"}");
 }
@@ -353,6 +361,21 @@ static void a_number_that_was_shown_is_not_shown_for_another_question(void **sta
 	finish(&w);
 }
 
+/* The guest makes questions and drops them as fast as it likes; who watches the sandbox is told ten times a second at most. */
+static void many_questions_are_told_of_now_and_then(void **state)
+{
+	struct world w;
+	uint64_t begun = io_now_ms();
+	unsigned before;
+
+	begin(&w, "take 1");
+	before = w.changed;
+	pass(&w, "many 2");
+	UNTIL(&w, netdoor_asks(w.door) == 1 && w.changed > before);
+	assert_true(w.changed - before <= 2 + (io_now_ms() - begun) / 100);
+	finish(&w);
+}
+
 /* What a proxy in the guest's hands might try. */
 static void a_proxy_that_lies_is_killed_and_cannot_throw_the_log_away(void **state)
 {
@@ -406,6 +429,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_proxy_that_died_is_followed_by_another_with_the_same_policy),
 		cmocka_unit_test(a_guest_that_never_opens_its_port_holds_nothing_up),
 		cmocka_unit_test(questions_wait_and_are_answered),
+		cmocka_unit_test(many_questions_are_told_of_now_and_then),
 		cmocka_unit_test(a_number_that_was_shown_is_not_shown_for_another_question),
 		cmocka_unit_test(a_proxy_that_lies_is_killed_and_cannot_throw_the_log_away),
 	};
