@@ -26,7 +26,8 @@ static int root_option(void *values, int key, const char *arg, struct err *err)
 
 static const struct cmd *const commands[] = {
 	&cmd_create, &cmd_daemon, &cmd_diagnose, &cmd_exec, &cmd_help,    &cmd_inspect,
-	&cmd_ls,     &cmd_policy, &cmd_ports,    &cmd_rm,   &cmd_run,     &cmd_stop,   &cmd_version, NULL,
+	&cmd_ls,     &cmd_policy, &cmd_ports,    &cmd_rm,   &cmd_run,     &cmd_secret, &cmd_stop,
+	&cmd_version, NULL,
 };
 
 const struct cmd cli_root = {

@@ -237,6 +237,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 	if (facts)
 		accelerator(&r, facts);
 	checks_storage(&r, &c->dirs);
+	report_add(&r, REPORT_PASS, "secrets", "kept in files that only this user can read; they are not encrypted");
 	connection(c, &r, facts, ms);
 	network(&r, facts);
 	sandboxes(&r, facts);

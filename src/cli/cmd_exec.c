@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cli/cmd.h"
 #include "cli/envset.h"
+#include "cli/keeper.h"
 #include "cli/session.h"
 
 enum { KEY_ENV_FILE = 0x100, KEY_PRIVILEGED };
@@ -76,16 +77,17 @@ static int check(struct cli *c, const char *name, const struct exec *x)
 	return 0;
 }
 
-static json_t *start_record(const struct exec *x, char *const *argv, size_t n)
+static json_t *start_record(const struct exec *x, char *const *argv, size_t n, json_t *env)
 {
 	json_t *list = json_array(), *start;
 
 	for (size_t i = 0; i < n && list; i++)
 		if (json_array_append_new(list, json_string(argv[i])) < 0) {
 			json_decref(list);
+			json_decref(env);
 			return NULL;
 		}
-	start = session_start_record(list, envset_merge(&x->env), x->tty);
+	start = session_start_record(list, env, x->tty);
 	if (x->user || x->privileged)
 		(void)json_object_set_new(start, "user", json_string(x->user ? x->user : "root"));
 	if (x->cwd)
@@ -98,7 +100,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 	const struct exec *x = values;
 	struct session_spec s = { .name = a->pos[0], .tty = x->tty, .input = x->input };
 	size_t skip = a->nrest > 0 && str_eq(a->rest[0], "--") ? 1 : 0;
-	auto_(json) json_t *start = NULL;
+	auto_(json) json_t *start = NULL, *env = NULL;
 	int r;
 
 	if (a->nrest == skip) {
@@ -106,9 +108,12 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 		return err_set(&c->err, ERR_INVALID, EINVAL, "sbx exec: missing argument: COMMAND");
 	}
 	r = check(c, a->pos[0], x);
+	env = r == 0 ? envset_merge(&x->env) : NULL;
+	if (env)
+		r = keeper_env(c, a->pos[0], env);
 	if (r < 0)
 		return r;
-	start = start_record(x, a->rest + skip, a->nrest - skip);
+	start = start_record(x, a->rest + skip, a->nrest - skip, TAKE_PTR(env));
 	if (!start)
 		return err_set(&c->err, ERR_INVALID, EILSEQ, "the command's arguments must be UTF-8");
 	s.start = start;

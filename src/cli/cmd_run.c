@@ -11,6 +11,7 @@
 #include "cli/agents.h"
 #include "cli/api.h"
 #include "cli/create.h"
+#include "cli/keeper.h"
 #include "cli/paths.h"
 #include "cli/ready.h"
 #include "cli/session.h"
@@ -279,11 +280,18 @@ static int attach(struct job *j)
 	const char *agent = cli_str(j->sandbox, "agent"), *name = cli_str(j->sandbox, "name");
 	bool tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	auto_(json) json_t *start = NULL;
-	json_t *argv = agents_argv(agent, j->args->rest, j->args->nrest);
+	json_t *argv = agents_argv(agent, j->args->rest, j->args->nrest), *env = envset_merge(&j->opts->create.env);
 
 	if (!argv)
+		json_decref(env);
+	if (!argv)
 		return err_set(&j->cli->err, ERR_INVALID, EILSEQ, "the agent's arguments must be UTF-8");
-	start = session_start_record(argv, envset_merge(&j->opts->create.env), tty);
+	if (env && keeper_env(j->cli, cli_str(j->sandbox, "id"), env) < 0) {
+		json_decref(argv);
+		json_decref(env);
+		return err_code(&j->cli->err);
+	}
+	start = session_start_record(argv, env, tty);
 	if (!start)
 		return err_set(&j->cli->err, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (j->is_new || isatty(STDERR_FILENO))

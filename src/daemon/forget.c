@@ -114,11 +114,17 @@ static int start(struct daemon *d, const char *id, forget_done *done, void *user
 	return 0;
 }
 
+static bool is_missing(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 int forget_ca(struct daemon *d, const char *id, forget_done *done, void *user)
 {
-	auto_free char *path = str_new("%s/keeper/ca/%s.pem", d->dirs.state, id);
+	auto_free char *ca = str_new("%s/keeper/ca/%s.pem", d->dirs.state, id);
+	auto_free char *secrets = str_new("%s/keeper/secrets/secrets.json", d->dirs.state);
 
-	if (!path || (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
+	if (!ca || !secrets || (is_missing(ca) && is_missing(secrets)))
 		return 1;
 	return start(d, id, done, user) < 0 ? 1 : 0;
 }

@@ -5,6 +5,7 @@
 #include "keeper/answer.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,19 +56,97 @@ static void leaf(struct peer *p, const struct keepermsg_request *q, struct keepe
 	reply->cert_len = der.n;
 }
 
-static bool forget(const struct keeper *k, struct peer *p, const struct keepermsg_request *q, struct keepermsg_reply *reply)
+static bool forget(const struct keeper *k, struct peer *p, const struct keepermsg_request *q, bool *ret_secrets,
+		   struct keepermsg_reply *reply)
 {
 	if (p->ca) {
 		(void)err_set(&reply->error, ERR_DENIED, EISCONN, "a sandbox's own connection may not do this");
 		return false;
 	}
-	if (home_forget(&k->home, q->sandbox, &reply->error) < 0) {
+	if (vault_forget(k->vault, q->sandbox, ret_secrets, &reply->error) < 0 ||
+	    home_forget(&k->home, q->sandbox, &reply->error) < 0) {
 		log_error("event=forget_failed sandbox=%s error=\"%s\"", q->sandbox, reply->error.msg);
 		return false;
 	}
 	memcpy(p->sandbox, q->sandbox, sizeof(p->sandbox));
 	log_info("event=forgot sandbox=%s", p->sandbox);
 	return true;
+}
+
+/* --- secrets --- */
+
+static int change(const struct keeper *k, const struct secretmsg_request *q, struct err *err)
+{
+	int r = q->op == SECRETMSG_SET ? vault_set(k->vault, &q->secret, &q->value, err) :
+					 vault_remove(k->vault, q->secret.name, q->secret.sandbox, err);
+
+	if (r == 0)
+		log_info("event=secret_%s name=%s sandbox=%s", q->op == SECRETMSG_SET ? "set" : "removed", q->secret.name,
+			 q->secret.sandbox[0] ? q->secret.sandbox : "all");
+	return r;
+}
+
+static int give_list(const struct keeper *k, const char *sandbox, struct buf *out)
+{
+	auto_free struct secretmsg_list *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	vault_list(k->vault, sandbox, l);
+	return secretmsg_encode_list(l, out);
+}
+
+static int give_injection(const struct keeper *k, const struct peer *p, const struct secretmsg_request *q, struct buf *out,
+			  struct err *err)
+{
+	struct secretmsg_injection *i = calloc(1, sizeof(*i));
+	int r = i ? vault_inject(k->vault, p->sandbox, &q->to, q->path, i, err) : -ENOMEM;
+
+	if (r == 0)
+		r = secretmsg_encode_injection(i, out);
+	if (i)
+		explicit_bzero(i, sizeof(*i));
+	free(i);
+	return r;
+}
+
+static int secrets_op(const struct keeper *k, const struct peer *p, const struct secretmsg_request *q, struct buf *out,
+		      struct answer_news *ret)
+{
+	bool attached_only = q->op == SECRETMSG_BINDINGS || q->op == SECRETMSG_INJECT;
+	struct err err = { 0 };
+	int r;
+
+	if (attached_only != (p->ca != NULL)) {
+		(void)err_set(&err, ERR_DENIED, EPERM, "%s", p->ca ? "a sandbox's own connection may not do this" : "attach first");
+		return secretmsg_encode_error(&err, out);
+	}
+	if (q->op == SECRETMSG_LIST || q->op == SECRETMSG_BINDINGS)
+		return give_list(k, q->op == SECRETMSG_BINDINGS ? p->sandbox : NULL, out);
+	if (q->op == SECRETMSG_INJECT) {
+		r = give_injection(k, p, q, out, &err);
+		return r < 0 && err.kind != ERR_NONE ? secretmsg_encode_error(&err, out) : r;
+	}
+	r = change(k, q, &err);
+	ret->secrets = r == 0;
+	return r < 0 ? secretmsg_encode_error(&err, out) : secretmsg_encode_ok(out);
+}
+
+/* 1: the message is about something else. */
+static int answer_secrets(const struct keeper *k, const struct peer *p, const struct buf *message, struct buf *out,
+			  struct answer_news *ret)
+{
+	auto_free struct secretmsg_request *q = calloc(1, sizeof(*q));
+	struct err err = { 0 };
+	int r = q ? secretmsg_decode((const char *)buf_bytes(message), buf_len(message), q, &err) : -ENOMEM;
+
+	if (r == -ENOENT && err.kind == ERR_NONE)
+		return 1;
+	if (r < 0)
+		return err.kind != ERR_NONE ? secretmsg_encode_error(&err, out) : r;
+	r = secrets_op(k, p, q, out, ret);
+	secret_wipe(&q->value);
+	return r;
 }
 
 static void version(const struct keeper *k, struct keepermsg_reply *reply)
@@ -78,14 +157,18 @@ static void version(const struct keeper *k, struct keepermsg_reply *reply)
 	reply->netns = k->confined.netns;
 }
 
-int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, bool *ret_forgot)
+int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, struct answer_news *ret)
 {
 	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
 	struct keepermsg_request q;
+	int r;
 
-	*ret_forgot = false;
+	*ret = (struct answer_news){ 0 };
 	if (!reply)
 		return -ENOMEM;
+	r = answer_secrets(k, p, message, out, ret);
+	if (r <= 0)
+		return r;
 	if (keepermsg_decode((const char *)buf_bytes(message), buf_len(message), &q, &reply->error) < 0)
 		return keepermsg_encode_reply(KEEPERMSG_VERSION, reply, out);
 	switch (q.op) {
@@ -96,7 +179,7 @@ int answer(const struct keeper *k, struct peer *p, const struct buf *message, st
 		leaf(p, &q, reply);
 		break;
 	case KEEPERMSG_FORGET:
-		*ret_forgot = forget(k, p, &q, reply);
+		ret->forgot = forget(k, p, &q, &ret->secrets, reply);
 		break;
 	case KEEPERMSG_VERSION:
 		version(k, reply);

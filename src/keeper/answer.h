@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * answer: one request of one peer, and the reply to it. A peer that has attached is a sandbox's for good: it can ask for
- * leaves of this sandbox and for nothing else about any.
+ * leaves of this sandbox and for its secrets, and for nothing about any other. Only one that has not attached may change
+ * secrets; nobody is told a value but by `inject`.
  */
 #ifndef SBX_KEEPER_ANSWER_H
 #define SBX_KEEPER_ANSWER_H
@@ -10,12 +11,14 @@
 #include "keeper/ca.h"
 #include "keeper/confine.h"
 #include "keeper/home.h"
+#include "keeper/vault.h"
 #include "wire/keepermsg.h"
 
 /* What every answer may need; borrowed. */
 struct keeper {
 	struct home home;
 	struct confined confined;
+	struct vault *vault; /* owned */
 };
 
 struct peer {
@@ -25,8 +28,13 @@ struct peer {
 
 void peer_done(struct peer *p);
 
-/* Appends the reply to out. *ret_forgot becomes whether the CA of p->sandbox was deleted: p is not attached then, and
- * whoever is, to this sandbox, is to be let go of. Negative: no reply can be made, and the connection is to end. */
-int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, bool *ret_forgot);
+/* What others are to hear of. */
+struct answer_news {
+	bool forgot;  /* the CA of p->sandbox was deleted: p is not attached, and whoever is, to this sandbox, is to be let go of */
+	bool secrets; /* they have changed: whoever is attached is to be told */
+};
+
+/* Appends the reply to out. Negative: no reply can be made, and the connection is to end. */
+int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, struct answer_news *ret);
 
 #endif

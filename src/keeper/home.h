@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * home: STATE/keeper/ca/ID.pem, one file per sandbox: its CA's key and certificate. Directories 0700, files 0600, ours,
+ * home: STATE/keeper/ca/ID.pem, one file per sandbox: its CA's key and certificate (STATE/keeper/secrets is vault's). Directories 0700, files 0600, ours,
  * written atomically; anything looser is refused, not repaired, as somebody may have read it.
  */
 #ifndef SBX_KEEPER_HOME_H

@@ -96,6 +96,16 @@ static int ask_forget(const struct place *p, const struct keepermsg_request *q, 
 	return 0;
 }
 
+static int forget_secrets(const struct home *home, const char *id, struct err *err)
+{
+	struct vault *v = vault_open(home->fd, err);
+	bool any;
+	int r = v ? vault_forget(v, id, &any, err) : err_code(err);
+
+	vault_free(v);
+	return r;
+}
+
 static int forget(struct place *p, const char *id, struct err *err)
 {
 	struct keepermsg_request q = { .op = KEEPERMSG_FORGET };
@@ -118,7 +128,9 @@ static int forget(struct place *p, const char *id, struct err *err)
 	r = home_open(&home, p->dirs.state, err);
 	if (r < 0)
 		return r;
-	r = home_forget(&home, id, err);
+	r = forget_secrets(&home, id, err);
+	if (r == 0)
+		r = home_forget(&home, id, err);
 	home_close(&home);
 	return r;
 }
@@ -136,6 +148,8 @@ static int start(struct place *p, struct keeper *k, int *ret_listener, struct er
 		r = home_open(&k->home, p->dirs.state, err);
 	if (r == 0)
 		r = ca_setup(err);
+	if (r == 0 && !(k->vault = vault_open(k->home.fd, err)))
+		r = err_code(err);
 	if (r < 0)
 		return r;
 	listener = io_packet_listen(p->runtime, SOCKET_NAME, BACKLOG);
@@ -162,6 +176,7 @@ static int serve(struct place *p, uint64_t idle_s, struct err *err)
 	}
 	if (r == 0)
 		log_info("event=ended reason=idle");
+	vault_free(k.vault);
 	home_close(&k.home);
 	return r;
 }

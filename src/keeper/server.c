@@ -70,24 +70,41 @@ static void drop_attached(struct server *s, const char *sandbox)
 			drop(s, i);
 }
 
+/* The secrets have changed. One that does not take the news is let go of: it would go by what is not true any more. */
+static void tell_attached(struct server *s)
+{
+	struct buf out;
+
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	(void)secretmsg_encode_changed(&out);
+	for (size_t i = s->n; i-- > 0;)
+		if (s->connections[i].peer.ca &&
+		    send(s->connections[i].fd, buf_bytes(&out), buf_len(&out), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			drop(s, i);
+	buf_done(&out);
+}
+
 /* One message in, one out. Negative: the connection is to end. */
-static int turn(struct server *s, struct connection *c, bool *ret_forgot)
+static int turn(struct server *s, struct connection *c, struct answer_news *ret)
 {
 	uint8_t *at = buf_reserve(&s->in, KEEPERMSG_MAX_BYTES);
 	ssize_t n = at ? recv(c->fd, at, KEEPERMSG_MAX_BYTES, MSG_DONTWAIT | MSG_TRUNC) : -1;
 	int r;
 
-	*ret_forgot = false;
+	*ret = (struct answer_news){ 0 };
 	if (!at || (n < 0 && errno != EAGAIN && errno != EINTR) || n == 0 || n > KEEPERMSG_MAX_BYTES)
 		return -EPROTO;
 	if (n < 0)
 		return 0;
 	c->heard_ms = io_now_ms();
 	buf_commit(&s->in, (size_t)n);
-	r = answer(s->keeper, &c->peer, &s->in, &s->out, ret_forgot);
+	r = answer(s->keeper, &c->peer, &s->in, &s->out, ret);
+	explicit_bzero((void *)(uintptr_t)buf_bytes(&s->in), buf_len(&s->in));
 	buf_consume(&s->in, buf_len(&s->in));
 	if (r == 0 && send(c->fd, buf_bytes(&s->out), buf_len(&s->out), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		r = -errno;
+	/* Either may have held a secret. */
+	explicit_bzero((void *)(uintptr_t)buf_bytes(&s->out), buf_len(&s->out));
 	buf_consume(&s->out, buf_len(&s->out));
 	return r;
 }
@@ -97,14 +114,16 @@ static void serve(struct server *s, size_t i)
 {
 	struct connection *c = &s->connections[i];
 	char sandbox[KEEPERMSG_ID];
-	bool forgot;
-	int r = turn(s, c, &forgot);
+	struct answer_news news;
+	int r = turn(s, c, &news);
 
 	memcpy(sandbox, c->peer.sandbox, sizeof(sandbox));
 	if (r < 0)
 		drop(s, i);
-	if (forgot)
+	if (news.forgot)
 		drop_attached(s, sandbox);
+	if (news.secrets)
+		tell_attached(s);
 }
 
 static void drop_silent(struct server *s, uint64_t now)

@@ -46,6 +46,8 @@ struct decide {
 	unsigned int ask_seconds;
 	size_t nasks, nwaits;
 	struct decide_watch watches; /* head of a ring */
+	bool (*bound)(void *user, const struct dest *dest);
+	void *bound_user;
 };
 
 struct decide *decide_new(uv_loop_t *loop, struct journal *j, const struct decide_ops *ops, void *user)
@@ -111,7 +113,7 @@ static void put_into_words(struct decide *d, const struct policy_query *q, const
 		.asks = v->action == RULE_ASK,
 		.by_rule = v->explicit,
 		.reason = policy_reason_name(v->reason),
-		.needs_inspection = v->needs_inspection,
+		.needs_inspection = v->needs_inspection || (d->bound && d->bound(d->bound_user, q->dest)),
 		.splice = v->splice,
 		.path_matters = v->path_matters,
 		.generation = d->policy->generation,
@@ -351,15 +353,16 @@ static struct ask *ask_answered(struct decide *d)
 	return NULL;
 }
 
-void decide_set_policy(struct decide *d, struct policy *p)
+void decide_set_bound(struct decide *d, bool (*fn)(void *user, const struct dest *dest), void *user)
+{
+	d->bound = fn;
+	d->bound_user = user;
+}
+
+void decide_look_again(struct decide *d)
 {
 	struct decide_watch mark = { .changed = NULL };
-	struct ask *a;
 
-	policy_free(d->policy);
-	d->policy = p;
-	while ((a = ask_answered(d)) != NULL)
-		ask_end(a, false, "the policy has changed");
 	/* Those that are there now, each once; they may go, and new ones may come meanwhile. */
 	decide_watch_add(d, &mark);
 	while (d->watches.next != &mark) {
@@ -370,6 +373,17 @@ void decide_set_policy(struct decide *d, struct policy *p)
 		w->changed(w);
 	}
 	decide_watch_remove(&mark);
+}
+
+void decide_set_policy(struct decide *d, struct policy *p)
+{
+	struct ask *a;
+
+	policy_free(d->policy);
+	d->policy = p;
+	while ((a = ask_answered(d)) != NULL)
+		ask_end(a, false, "the policy has changed");
+	decide_look_again(d);
 }
 
 void decide_free(struct decide *d)

@@ -64,6 +64,10 @@ void decide_set_last_ask(struct decide *d, uint64_t last);
 /* How long the user has for an answer, 1 to DECIDE_ASK_SECONDS_MAX; for questions from now on. */
 void decide_set_ask_seconds(struct decide *d, unsigned int seconds);
 
+/* Whether requests to a destination must be seen because of a credential; fn NULL: of none. */
+void decide_set_bound(struct decide *d, bool (*fn)(void *user, const struct dest *dest), void *user);
+/* Has every watch look again: something else than the policy has changed. */
+void decide_look_again(struct decide *d);
 /* Takes the policy over and has every watch look again. */
 void decide_set_policy(struct decide *d, struct policy *p);
 uint64_t decide_generation(const struct decide *d);

@@ -11,12 +11,15 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "proxy/creds.h"
 #include "proxy/due.h"
+#include "proxy/inject.h"
 #include "proxy/intercept.h"
 #include "proxy/pool.h"
 #include "proxy/proxy.h"
 #include "proxy/page.h"
 #include "proxy/request.h"
+#include "proxy/scrub.h"
 #include "proxy/ws.h"
 
 #define RATE_MS 60000        /* how often the speed of a body is looked at */
@@ -60,6 +63,12 @@ struct exchange {
 	struct turn_item reap;
 	struct buf page; /* REFUSED: what is still to be given of it */
 	struct ws ws;    /* TUNNEL */
+	struct mint_wait *cred;   /* DECIDING: the keeper is asked */
+	uint64_t cred_generation; /* of what it was asked under */
+	char injected[SECRETMSG_NAME + 16];
+	char cred_header[SECRETMSG_NAME]; /* with scrub: the field that carries the credential */
+	struct scrub *scrub;      /* owned; a credential is in the request: its answer is searched for it */
+	struct httpmsg trailers;  /* of an answer whose body is not given to its end yet */
 };
 
 static void refuse(struct exchange *x, int status, const char *reason, const char *text);
@@ -88,6 +97,7 @@ static void stop_asking(struct exchange *x)
 		decide_cancel(TAKE_PTR(x->wait));
 	if (x->dial)
 		pool_cancel(TAKE_PTR(x->dial));
+	mint_cancel(TAKE_PTR(x->cred));
 	decide_watch_remove(&x->watch);
 	due_drop(&x->due);
 }
@@ -104,6 +114,10 @@ static void close_side(struct exchange *x, enum exchange_side which)
 static void destroy(struct exchange *x)
 {
 	turn_drop(&x->reap);
+	if (x->scrub && x->req.arena)
+		explicit_bzero(x->req.arena, x->req.arena_cap);
+	scrub_free(x->scrub);
+	httpmsg_done(&x->trailers);
 	httpmsg_done(&x->req);
 	target_done(&x->target);
 	buf_done(&x->page);
@@ -280,13 +294,6 @@ static void on_due(struct due *d)
 
 /* --- towards the origin --- */
 
-/* Credentials will be added here: after the decision, after everything that ends at this hop is gone, before the head is
- * written. There are none yet, and the log says so. */
-static void inject(struct exchange *x)
-{
-	x->flow.injected = "none:no_secret";
-}
-
 static void resume(struct exchange *x, enum exchange_side which)
 {
 	struct side *s = &x->s[which];
@@ -297,10 +304,23 @@ static void resume(struct exchange *x, enum exchange_side which)
 	s->ops->resume(s->side);
 }
 
+static void ask_keeper(struct exchange *x);
+
+static struct creds *creds_of(const struct exchange *x)
+{
+	return intercept_creds(x->env->proxy->intercept);
+}
+
 static void open_back(struct exchange *x, struct origin *o)
 {
 	struct side *b = &x->s[EXCHANGE_BACK], *f = &x->s[EXCHANGE_FRONT];
 
+	if (x->scrub && x->cred_generation != creds_generation(creds_of(x))) {
+		/* It took a while, and secrets have changed meanwhile: this one may be void. */
+		o->class->close(o);
+		ask_keeper(x);
+		return;
+	}
 	x->at = o->at;
 	*b = (struct side){ .how = EXCHANGE_DONE };
 	if (o->class->open(o, x, &b->ops, &b->side) < 0) {
@@ -345,16 +365,11 @@ static void dial(struct exchange *x)
 		refuse(x, 503, "limit", "too many connections to this host, or in all");
 }
 
-/* Allowed: from here on the request is what the origin gets. */
-static void connect_back(struct exchange *x)
+static void find_back(struct exchange *x)
 {
 	struct origin *o;
 
-	if (request_clean(&x->req, &x->target, x->decision.path_matters) < 0) {
-		refuse(x, 431, "bad_request", "the request's head is too large");
-		return;
-	}
-	inject(x);
+	decide_watch_remove(&x->watch);
 	decide_watch_add(decide_of(x), &x->watch);
 	o = pool_take(intercept_pool(x->env->proxy->intercept), &x->flow, pool_flags_of(x), &x->decision);
 	if (o)
@@ -363,6 +378,82 @@ static void connect_back(struct exchange *x)
 		answer(x, page_status(&x->decision));
 	else
 		dial(x);
+}
+
+/* --- credentials: after the decision, after everything that ends at this hop is gone, before the head is written --- */
+
+static void refuse_credential(struct exchange *x, const char *reason)
+{
+	x->flow.injected = "none:refused";
+	refuse(x, str_eq(reason, "limit") ? 431 : 403, reason, inject_text(reason));
+}
+
+static void use_injection(struct exchange *x, struct secretmsg_injection *i)
+{
+	const char *why;
+
+	why = x->scrub ? inject_again(&x->req, x->cred_header, i) : inject_apply(&x->req, i, creds_list(creds_of(x)));
+	if (why) {
+		refuse_credential(x, why);
+		return;
+	}
+	(void)str_format(x->injected, sizeof(x->injected), "%s%s", i->none[0] ? "none:" : "", i->none[0] ? i->none : i->secret);
+	x->flow.injected = x->injected;
+	if (!i->none[0]) {
+		scrub_free(x->scrub);
+		x->scrub = scrub_new(i);
+		memcpy(x->cred_header, i->header, sizeof(x->cred_header));
+	}
+	if (i->none[0] || x->scrub)
+		find_back(x);
+	else
+		refuse(x, 503, "limit", "out of memory");
+}
+
+static void on_injection(void *user, const char *text, size_t n, int error)
+{
+	struct exchange *x = user;
+	auto_free struct secretmsg_injection *i = calloc(1, sizeof(*i));
+	struct err err = { .msg = "no answer" };
+
+	x->cred = NULL;
+	if (!i || error || secretmsg_decode_injection(text, n, i, &err) < 0) {
+		log_warn("event=credential error=\"%s\"", err.msg);
+		refuse(x, 503, "keeper", "the keeper gives no credential");
+	} else {
+		use_injection(x, i);
+	}
+	if (i)
+		explicit_bzero(i, sizeof(*i));
+}
+
+static void ask_keeper(struct exchange *x)
+{
+	x->state = DECIDING;
+	x->cred_generation = creds_generation(creds_of(x));
+	x->cred = creds_ask(creds_of(x), &x->flow.dest, x->target.path ? x->target.path : "", on_injection, x);
+	if (!x->cred)
+		refuse(x, 503, "limit", "too many requests wait for the keeper");
+}
+
+/* Allowed: from here on the request is what the origin gets. */
+static void connect_back(struct exchange *x)
+{
+	const char *why;
+
+	if (request_clean(&x->req, &x->target, x->decision.path_matters) < 0) {
+		refuse(x, 431, "bad_request", "the request's head is too large");
+		return;
+	}
+	if (creds_bound(creds_of(x), &x->flow.dest)) {
+		ask_keeper(x);
+		return;
+	}
+	why = inject_stray(&x->req, creds_list(creds_of(x)));
+	if (why)
+		refuse_credential(x, why);
+	else
+		find_back(x);
 }
 
 static void decided(struct exchange *x)
@@ -426,10 +517,69 @@ static void take_request(struct exchange *x, struct httpmsg *m)
 
 /* --- towards the guest --- */
 
+static void say_reflected(const struct exchange *x, const char *in)
+{
+	log_warn("event=reflected in=%s conn=%llu", in, (unsigned long long)x->flow.conn);
+}
+
+/* Whether a head or trailers may go on, freed of the credential. */
+static bool scrub_fields(struct exchange *x, struct httpmsg *m)
+{
+	int n = x->scrub ? scrub_head(x->scrub, m) : 0;
+
+	if (n != 0)
+		say_reflected(x, "head");
+	return n >= 0;
+}
+
+static void end_front(struct exchange *x, struct httpmsg *trailers)
+{
+	x->s[EXCHANGE_FRONT].ops->end(x->s[EXCHANGE_FRONT].side, trailers);
+	answered(x);
+}
+
+/* Gives on what may go. */
+static void give_searched(struct exchange *x)
+{
+	struct side *f = &x->s[EXCHANGE_FRONT];
+	size_t n;
+	const uint8_t *bytes = scrub_ready(x->scrub, &n);
+
+	if (n > 0)
+		scrub_given(x->scrub, f->ops->data(f->side, bytes, n));
+	if (x->state == OPEN && scrub_is_over(x->scrub))
+		end_front(x, x->trailers.nentries ? &x->trailers : NULL);
+}
+
+static size_t take_searched(struct exchange *x, const uint8_t *bytes, size_t n)
+{
+	size_t found, took = scrub_take(x->scrub, bytes, n, &found);
+
+	if (found > 0)
+		say_reflected(x, "body");
+	give_searched(x);
+	return took;
+}
+
+/* The answer's end, after what is held. */
+static void end_searched(struct exchange *x, struct httpmsg *trailers)
+{
+	scrub_end(x->scrub);
+	if (trailers && scrub_fields(x, trailers)) {
+		x->trailers = *trailers;
+		httpmsg_init(trailers, HTTPMSG_RESPONSE);
+	}
+	give_searched(x);
+}
+
 static void take_final(struct exchange *x, struct httpmsg *m, bool end)
 {
 	struct side *f = &x->s[EXCHANGE_FRONT];
 
+	if (x->scrub && !end && !request_is_plain(m)) {
+		refuse(x, 502, "bad_response", "the answer is compressed, and cannot be searched for the credential");
+		return;
+	}
 	x->final = true;
 	x->slow = request_is_slow(m);
 	x->flow.status = m->status;
@@ -462,7 +612,9 @@ static void take_response(struct exchange *x, struct httpmsg *m, bool end)
 {
 	struct side *f = &x->s[EXCHANGE_FRONT];
 
-	if (x->state == OPEN && !x->final && m->status == 101) {
+	if (x->state == OPEN && !scrub_fields(x, m)) {
+		back_failed(x, 502, "bad_response", "the answer's head cannot be freed of the credential");
+	} else if (x->state == OPEN && !x->final && m->status == 101) {
 		take_switch(x, m);
 	} else if (x->state == OPEN && !x->final && m->status < 200 && ++x->interim > INTERIM_MAX) {
 		refuse(x, 502, "bad_response", "the server gave too many interim answers");
@@ -492,6 +644,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_op
 	x->flow.dest = env->dest;
 	httpmsg_init(&x->req, HTTPMSG_REQUEST);
 	buf_init(&x->page, PAGE_MAX);
+	httpmsg_init(&x->trailers, HTTPMSG_RESPONSE);
 	x->watch.changed = on_policy;
 	x->due.over = on_due;
 	x->reap.run = on_reap;
@@ -534,7 +687,7 @@ size_t exchange_data(struct exchange *x, enum exchange_side from, const uint8_t 
 	size_t took = 0;
 
 	if (x->state == OPEN && !s->complete && (from == EXCHANGE_FRONT || x->final))
-		took = to->ops->data(to->side, bytes, n);
+		took = from == EXCHANGE_BACK && x->scrub ? take_searched(x, bytes, n) : to->ops->data(to->side, bytes, n);
 	else if (x->state == TUNNEL && !s->complete)
 		took = tunnel_data(x, from, bytes, n);
 	s->moved += took;
@@ -559,9 +712,10 @@ void exchange_end(struct exchange *x, enum exchange_side from, struct httpmsg *t
 		/* What counts from now on is how long the answer takes. */
 		set_due(x, HEAD_MS);
 		to->ops->end(to->side, trailers);
+	} else if (x->state == OPEN && x->final && x->scrub) {
+		end_searched(x, trailers);
 	} else if (x->state == OPEN && x->final) {
-		to->ops->end(to->side, trailers);
-		answered(x);
+		end_front(x, trailers);
 	} else if (x->state == TUNNEL) {
 		to->ops->end(to->side, NULL);
 		if (to->complete)
@@ -577,7 +731,9 @@ void exchange_writable(struct exchange *x, enum exchange_side from)
 {
 	if (x->state == REFUSED && from == EXCHANGE_FRONT)
 		give_page(x);
-	else if (x->state == OPEN || x->state == TUNNEL)
+	if (x->state == OPEN && from == EXCHANGE_FRONT && x->scrub)
+		give_searched(x);
+	if (x->state == OPEN || x->state == TUNNEL)
 		resume(x, other(from));
 }
 
@@ -594,6 +750,9 @@ static bool may_try_again(const struct exchange *x, enum exchange_fault fault)
 
 static void back_gone(struct exchange *x, enum exchange_fault fault)
 {
+	/* Its answer is complete, and the front is still taking it. */
+	if (x->state == OPEN && x->s[EXCHANGE_BACK].complete && x->final && x->scrub)
+		return;
 	/* A front that is still there hears of it in `answer` or `cut`. */
 	if (x->state == OPEN && !x->final && x->s[EXCHANGE_FRONT].complete && x->flow.bytes_out == 0 && may_try_again(x, fault)) {
 		x->tries++;

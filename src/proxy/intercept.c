@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "proxy/creds.h"
 #include "proxy/due.h"
 #include "proxy/h1f.h"
 #include "proxy/h2f.h"
@@ -24,6 +25,7 @@ struct intercept {
 	struct proxy *proxy; /* borrowed */
 	struct dues dues;
 	struct mint *mint;
+	struct creds *creds;
 	struct tlsf *tlsf;
 	struct tlsb *tlsb;
 	struct pool *pool;
@@ -53,6 +55,11 @@ struct dues *intercept_dues(struct intercept *i)
 struct pool *intercept_pool(const struct intercept *i)
 {
 	return i->pool;
+}
+
+struct creds *intercept_creds(const struct intercept *i)
+{
+	return i->creds;
 }
 
 struct tlsb *intercept_tlsb(const struct intercept *i)
@@ -210,6 +217,13 @@ static void on_policy(struct decide_watch *w)
 	}
 }
 
+static void on_unasked(void *user, const char *text, size_t n)
+{
+	struct intercept *i = user;
+
+	creds_refresh(i->creds);
+}
+
 static void on_lost(void *user)
 {
 	struct intercept *i = user;
@@ -228,6 +242,8 @@ void intercept_set_keeper(struct proxy *p, int fd)
 
 	if (r < 0)
 		log_warn("event=keeper error=\"%s\"", uv_strerror(r));
+	else
+		creds_refresh(p->intercept->creds);
 }
 
 struct intercept *intercept_new(struct proxy *p)
@@ -245,10 +261,13 @@ struct intercept *intercept_new(struct proxy *p)
 	i->watch.changed = on_policy;
 	decide_watch_add(p->decide, &i->watch);
 	i->mint = mint_new(p->loop, on_lost, i);
+	i->creds = i->mint ? creds_new(i->mint, p->decide) : NULL;
+	if (i->mint)
+		mint_on_unasked(i->mint, on_unasked);
 	i->tlsf = i->mint ? tlsf_new(mint_key(i->mint), &i->dues, true) : NULL;
 	i->tlsb = tlsb_new(&i->dues);
 	i->pool = pool_new(i);
-	if (i->tlsf && i->tlsb && i->pool)
+	if (i->creds && i->tlsf && i->tlsb && i->pool)
 		return i;
 	intercept_free(i);
 	return NULL;
@@ -267,6 +286,7 @@ void intercept_free(struct intercept *i)
 	while (i->conns.next != &i->conns)
 		i->conns.next->cut(i->conns.next);
 	pool_free(i->pool);
+	creds_free(i->creds);
 	mint_free(i->mint);
 	tlsf_free(i->tlsf);
 	tlsb_free(i->tlsb);

@@ -16,6 +16,7 @@ struct proxy;
 struct intercept;
 struct dues;
 struct pool;
+struct creds;
 struct tlsb;
 
 enum intercept_kind {
@@ -50,6 +51,7 @@ void intercept_set_keeper(struct proxy *p, int fd);
 struct proxy *intercept_proxy(const struct intercept *i);
 struct dues *intercept_dues(struct intercept *i);
 struct pool *intercept_pool(const struct intercept *i);
+struct creds *intercept_creds(const struct intercept *i);
 struct tlsb *intercept_tlsb(const struct intercept *i);
 
 /* A connection of the guest that is being intercepted, whatever its state; embedded. */

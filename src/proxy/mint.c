@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "wire/secretmsg.h"
 
 #define BUCKETS 1024
 #define FRESH_S (5 * 86400) /* of the seven days that a certificate is good for */
@@ -30,6 +31,7 @@ struct mint_wait {
 	TAILQ_ENTRY(mint_wait) link;
 	struct entry *entry; /* borrowed */
 	mint_done *done;
+	mint_reply *reply; /* of a question: instead of done */
 	void *user;
 };
 
@@ -38,6 +40,7 @@ struct entry {
 	struct entry *chain;
 	char host[DEST_HOST_MAX + 1];
 	X509 *leaf; /* ref; NULL: asked for */
+	char *question; /* owned: this, and not a certificate, is asked for; then it is not in the table */
 	time_t made;
 	uint64_t due_ms; /* of the reply */
 	TAILQ_HEAD(, mint_wait) waits;
@@ -56,6 +59,7 @@ struct mint {
 	struct link *link; /* owned; NULL: lost */
 	uv_loop_t *loop;
 	void (*lost)(void *user);
+	void (*unasked)(void *user, const char *text, size_t n);
 	void *user;
 	EVP_PKEY *key;
 	char *spki; /* owned: base64 */
@@ -96,6 +100,7 @@ static void entry_free(struct mint *m, struct entry *e)
 		free(w);
 	}
 	X509_free(e->leaf);
+	free(e->question);
 	free(e);
 }
 
@@ -115,10 +120,33 @@ static void tell(struct entry *e, int error)
 		mint_done *done = w->done;
 		void *user = w->user;
 
+		mint_reply *reply = w->reply;
+
 		TAILQ_REMOVE(&e->waits, w, link);
 		free(w);
-		done(user, error ? NULL : e->leaf, error);
+		if (reply)
+			reply(user, NULL, 0, error);
+		else
+			done(user, error ? NULL : e->leaf, error);
 	}
+}
+
+/* The reply to a question. */
+static void settle_question(struct mint *m, struct entry *e, const char *text, size_t n)
+{
+	struct mint_wait *w = TAILQ_FIRST(&e->waits);
+
+	TAILQ_REMOVE(&m->asked, e, link);
+	m->nasked--;
+	if (w) {
+		mint_reply *reply = w->reply;
+		void *user = w->user;
+
+		TAILQ_REMOVE(&e->waits, w, link);
+		free(w);
+		reply(user, text, n, 0);
+	}
+	entry_free(m, e);
 }
 
 /* The first that was asked is answered: it becomes known, or goes. */
@@ -136,7 +164,8 @@ static void settle(struct mint *m, struct entry *e, X509 *leaf, int error)
 		return;
 	}
 	/* Out of the table first: who is told may ask again. */
-	*place_of(m, e->host) = e->chain;
+	if (!e->question)
+		*place_of(m, e->host) = e->chain;
 	tell(e, error);
 	entry_free(m, e);
 }
@@ -185,8 +214,8 @@ static void watch(struct mint *m);
 /* 0, -EAGAIN, or -errno. */
 static int send_ask(struct mint *m, const struct entry *e)
 {
-	json_t *root = json_pack("{s:s,s:s,s:s}", "op", "leaf", "host", e->host, "spki", m->spki);
-	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+	json_t *root = e->question ? NULL : json_pack("{s:s,s:s,s:s}", "op", "leaf", "host", e->host, "spki", m->spki);
+	char *text = root ? json_dumps(root, JSON_COMPACT) : e->question ? strdup(e->question) : NULL;
 	int r = 0;
 
 	json_decref(root);
@@ -262,9 +291,18 @@ static void receive(struct mint *m)
 		n = recv(m->link->fd, text, MINT_MESSAGE_MAX, MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
+		if (n > 0 && n <= MINT_MESSAGE_MAX && m->unasked && secretmsg_is_changed(text, (size_t)n)) {
+			m->unasked(m->user, text, (size_t)n);
+			continue;
+		}
 		if (n <= 0 || n > MINT_MESSAGE_MAX || !e || e == m->unsent) {
 			lose_keeper(m, n < 0 ? strerror(errno) : n == 0 ? "it closed the connection" : "an unasked message");
 			break;
+		}
+		if (e->question) {
+			settle_question(m, e, text, (size_t)n);
+			explicit_bzero(text, (size_t)n);
+			continue;
 		}
 		leaf = parse_reply(m, e, text, (size_t)n, &error);
 		if (!leaf && error == -EPROTO) {
@@ -474,6 +512,30 @@ struct mint_wait *mint_get(struct mint *m, const struct dest *host, mint_done *d
 	*w = (struct mint_wait){ .entry = e, .done = done, .user = user };
 	TAILQ_INSERT_TAIL(&e->waits, w, link);
 	return w;
+}
+
+struct mint_wait *mint_ask(struct mint *m, const char *question, mint_reply *reply, void *user)
+{
+	struct mint_wait *w = m->nasked < MINT_PENDING_MAX ? calloc(1, sizeof(*w)) : NULL;
+	struct entry *e = w ? calloc(1, sizeof(*e)) : NULL;
+
+	if (e)
+		e->question = strdup(question);
+	if (!e || !e->question) {
+		free(e);
+		free(w);
+		return NULL;
+	}
+	TAILQ_INIT(&e->waits);
+	*w = (struct mint_wait){ .entry = e, .reply = reply, .user = user };
+	TAILQ_INSERT_TAIL(&e->waits, w, link);
+	ask(m, e);
+	return w;
+}
+
+void mint_on_unasked(struct mint *m, void (*unasked)(void *user, const char *text, size_t n))
+{
+	m->unasked = unasked;
 }
 
 void mint_cancel(struct mint_wait *w)

@@ -49,4 +49,11 @@ X509 *mint_find(struct mint *m, const struct dest *host);
 struct mint_wait *mint_get(struct mint *m, const struct dest *host, mint_done *done, void *user);
 void mint_cancel(struct mint_wait *w);
 
+/* Asks the keeper something else (wire/secretmsg.h), by the same connection: reply is called once, with the reply's bytes, borrowed and
+ * wiped after the call, or NULL and error as of mint_done; never from within mint_ask. NULL as of mint_get. */
+typedef void mint_reply(void *user, const char *text, size_t n, int error);
+struct mint_wait *mint_ask(struct mint *m, const char *question, mint_reply *reply, void *user);
+/* Who is told when the keeper says unasked that the secrets have changed; user is mint_new's. */
+void mint_on_unasked(struct mint *m, void (*unasked)(void *user, const char *text, size_t n));
+
 #endif

@@ -76,6 +76,13 @@ bool request_is_slow(const struct httpmsg *m)
 	return strncasecmp(type, "text/event-stream", 17) == 0 || strncasecmp(type, "application/grpc", 16) == 0;
 }
 
+bool request_is_plain(const struct httpmsg *m)
+{
+	int at = httpmsg_find(m, HTTPMSG_F_CONTENT_ENCODING, 0);
+
+	return at < 0 || strcasecmp(httpmsg_value(m, at), "identity") == 0;
+}
+
 void request_clean_trailers(struct httpmsg *m)
 {
 	static const char *const never[] = { "authorization", "cookie", "set-cookie", "host", "content-length", "transfer-encoding",

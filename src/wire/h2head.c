@@ -308,7 +308,8 @@ int h2head_write(struct httpmsg *m, enum h2head_part part, struct h2head_out *re
 		const struct httpmsg_entry *e = &m->entries[i];
 
 		push(ret, httpmsg_str(m, e->name), httpmsg_str(m, e->value), e->value.n);
-		if (e->id == HTTPMSG_F_AUTHORIZATION || e->id == HTTPMSG_F_COOKIE)
+		if (e->id == HTTPMSG_F_AUTHORIZATION || e->id == HTTPMSG_F_COOKIE || str_ends(httpmsg_str(m, e->name), "-key") ||
+		    str_ends(httpmsg_str(m, e->name), "-token"))
 			ret->nv[ret->n - 1].flags = NGHTTP2_NV_FLAG_NO_INDEX;
 	}
 	return 0;

@@ -37,7 +37,7 @@ bool keepermsg_id_ok(const char *s)
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static char *base64(const uint8_t *bytes, size_t n)
+char *keepermsg_base64(const uint8_t *bytes, size_t n)
 {
 	char *s = malloc((n + 2) / 3 * 4 + 1), *p = s;
 
@@ -60,7 +60,7 @@ static char *base64(const uint8_t *bytes, size_t n)
 }
 
 /* The one spelling of its bytes: unused bits are zero. Bytes, or -EINVAL. */
-static ssize_t unbase64(const char *s, size_t n, uint8_t *dst, size_t max)
+ssize_t keepermsg_unbase64(const char *s, size_t n, uint8_t *dst, size_t max)
 {
 	size_t pad = n && s[n - 1] == '=' ? (n > 1 && s[n - 2] == '=' ? 2 : 1) : 0, len;
 	uint32_t v = 0;
@@ -125,7 +125,7 @@ static int text(const json_t *o, const char *key, char *dst, size_t size)
 static int bytes(const json_t *o, const char *key, uint8_t *dst, size_t max, size_t *ret_n)
 {
 	const json_t *v = json_object_get(o, key);
-	ssize_t n = json_is_string(v) ? unbase64(json_string_value(v), json_string_length(v), dst, max) : -EINVAL;
+	ssize_t n = json_is_string(v) ? keepermsg_unbase64(json_string_value(v), json_string_length(v), dst, max) : -EINVAL;
 
 	if (n < 0)
 		return -EINVAL;
@@ -211,7 +211,7 @@ int keepermsg_encode(const struct keepermsg_request *r, struct buf *out)
 	case KEEPERMSG_LEAF:
 		if (r->spki_len == 0 || r->spki_len > sizeof(r->spki) || !r->host.host[0])
 			return -EINVAL;
-		spki = base64(r->spki, r->spki_len);
+		spki = keepermsg_base64(r->spki, r->spki_len);
 		return spki ? emit(json_pack("{ss ss ss}", "op", op, "host", r->host.host, "spki", spki), out) : -ENOMEM;
 	case KEEPERMSG_VERSION:
 		return emit(json_pack("{ss}", "op", op), out);
@@ -311,7 +311,7 @@ int keepermsg_encode_reply(enum keepermsg_op op, const struct keepermsg_reply *r
 	case KEEPERMSG_LEAF:
 		if (r->cert_len == 0 || r->cert_len > sizeof(r->cert))
 			return -EINVAL;
-		cert = base64(r->cert, r->cert_len);
+		cert = keepermsg_base64(r->cert, r->cert_len);
 		return cert ? emit(json_pack("{sb ss}", "ok", 1, "cert", cert), out) : -ENOMEM;
 	case KEEPERMSG_FORGET:
 		return emit(json_pack("{sb}", "ok", 1), out);

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -63,5 +64,9 @@ int keepermsg_encode_reply(enum keepermsg_op op, const struct keepermsg_reply *r
 
 /* Whether s names a sandbox: also what keeps an id from being a path. */
 bool keepermsg_id_ok(const char *s);
+
+/* Base64 (RFC 4648, section 4) with padding: an owned string, NULL on -ENOMEM; and back, the one spelling only: bytes, or -EINVAL. */
+char *keepermsg_base64(const uint8_t *bytes, size_t n);
+ssize_t keepermsg_unbase64(const char *s, size_t n, uint8_t *dst, size_t max);
 
 #endif

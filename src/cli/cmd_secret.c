@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd_secret: `sbx secret`, what programs in sandboxes authenticate with and never see. A value comes from standard input, never
+ * from the command line, which other processes can read.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/str.h"
+#include "cli/api.h"
+#include "cli/keeper.h"
+#include "cli/services.h"
+#include "cli/table.h"
+
+#define COLUMNS 5
+
+struct values {
+	bool global, json;
+	const char *host, *env, *placeholder, *header, *format, *path;
+};
+
+enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH };
+
+static int option(void *values, int key, const char *arg, struct err *err)
+{
+	struct values *v = values;
+
+	switch (key) {
+	case KEY_GLOBAL:
+		v->global = true;
+		break;
+	case KEY_JSON:
+		v->json = true;
+		break;
+	case KEY_HOST:
+		v->host = arg;
+		break;
+	case KEY_ENV:
+		v->env = arg;
+		break;
+	case KEY_PLACEHOLDER:
+		v->placeholder = arg;
+		break;
+	case KEY_HEADER:
+		v->header = arg;
+		break;
+	case KEY_FORMAT:
+		v->format = arg;
+		break;
+	default:
+		v->path = arg;
+	}
+	return 0;
+}
+
+/* --- whose --- */
+
+static int find_id(struct cli *c, const char *name, char dst[KEEPERMSG_ID])
+{
+	auto_(json) json_t *v = NULL;
+	char target[1100];
+	int r = api_target(c, target, sizeof(target), name, "");
+
+	if (r == 0)
+		r = api_get(c, target, &v);
+	if (r == 0 && (str_format(dst, KEEPERMSG_ID, "%s", cli_str(v, "id")) < 0 || !keepermsg_id_ok(dst)))
+		r = err_set(&c->err, ERR_INTERNAL, EINVAL, "sandboxd's answer has no id");
+	return r;
+}
+
+/* "-g NAME" or "SANDBOX NAME": the scope into q, and the secret's name. */
+static int scope(struct cli *c, const struct cmd_args *a, const struct values *v, struct secretmsg_request *q, const char **ret_name)
+{
+	*ret_name = a->pos[a->npos - 1];
+	if (v->global == (a->npos == 1))
+		return v->global ? 0 : find_id(c, a->pos[0], q->secret.sandbox);
+	cli_hint(c, "sbx secret %s -g %s", q->op == SECRETMSG_RM ? "rm" : "set", *ret_name);
+	return err_set(&c->err, ERR_INVALID, EINVAL, "say for whom: -g for all sandboxes, or a sandbox's name before the secret's");
+}
+
+/* --- the value --- */
+
+static struct termios typed;
+
+static void echo_again(int sig)
+{
+	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &typed);
+	if (sig)
+		_exit(128 + sig);
+}
+
+/* One line, unseen. */
+static ssize_t ask_hidden(const char *name, char *dst, size_t size)
+{
+	struct termios hidden;
+	ssize_t n;
+
+	if (tcgetattr(STDIN_FILENO, &typed) < 0)
+		return -errno;
+	hidden = typed;
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	(void)signal(SIGINT, echo_again);
+	(void)signal(SIGTERM, echo_again);
+	(void)fprintf(stderr, "Value of %s (not shown): ", name);
+	(void)fflush(stderr);
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+	n = read(STDIN_FILENO, dst, size);
+	echo_again(0);
+	(void)fputc('\n', stderr);
+	return n < 0 ? -errno : n;
+}
+
+static int read_value(struct cli *c, const char *name, struct secret *ret)
+{
+	char text[SECRETMSG_VALUE_MAX + 3];
+	ssize_t n = isatty(STDIN_FILENO) ? ask_hidden(name, text, sizeof(text)) : io_read_full(STDIN_FILENO, text, sizeof(text));
+	int r;
+
+	if (n < 0)
+		return err_errno(&c->err, (int)-n, "cannot read the value");
+	/* The line's end is not meant. */
+	if (n > 0 && text[n - 1] == '\n')
+		n--;
+	if (n > 0 && text[n - 1] == '\r')
+		n--;
+	r = secret_check(text, (size_t)n, &c->err);
+	if (r == 0)
+		memcpy(ret->s, text, (size_t)n);
+	explicit_bzero(text, sizeof(text));
+	return r;
+}
+
+/* --- set --- */
+
+static int custom(struct cli *c, const char *name, const struct values *v, struct secretmsg_secret *s)
+{
+	struct secretmsg_binding *b = &s->bindings[0];
+	auto_free char *rand = str_random_hex(12);
+	enum dest_refusal why = dest_parse_authority(v->host, strlen(v->host), 443, DEST_HTTPS, &b->to);
+	int r = 0;
+
+	if (why != DEST_OK)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--host '%.200s': %s", v->host, dest_refusal_text(why));
+	if (!rand)
+		return err_set(&c->err, ERR_INTERNAL, EIO, "no random bytes");
+	if (!v->placeholder)
+		r |= str_format(s->placeholder, sizeof(s->placeholder), "sbx-cs-%s", rand);
+	else
+		r |= str_format(s->placeholder, sizeof(s->placeholder), "%s", v->placeholder);
+	r |= str_format(s->name, sizeof(s->name), "%s", name);
+	r |= str_format(s->env[0], sizeof(s->env[0]), "%s", v->env ? v->env : "");
+	s->nenv = v->env ? 1 : 0;
+	r |= str_format(b->path, sizeof(b->path), "%s", v->path ? v->path : "/**");
+	r |= str_format(b->header, sizeof(b->header), "%s", v->header ? v->header : "authorization");
+	for (char *at = b->header; *at; at++)
+		*at = *at >= 'A' && *at <= 'Z' ? (char)(*at | 0x20) : *at;
+	r |= str_format(b->format, sizeof(b->format), "%s", v->format ? v->format : v->header ? "%s" : "Bearer %s");
+	s->nbindings = 1;
+	return r < 0 ? err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "an argument is too long") : 0;
+}
+
+static int describe(struct cli *c, const char *name, const struct values *v, struct secretmsg_secret *s)
+{
+	char sandbox[KEEPERMSG_ID];
+
+	if (v->host)
+		return services_find(name, &(struct secretmsg_secret){ 0 }) == 0 ?
+			       err_set(&c->err, ERR_INVALID, EINVAL, "'%s' is a service: a secret of your own needs another name", name) :
+			       custom(c, name, v, s);
+	if (v->env || v->placeholder || v->header || v->format || v->path)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--env, --placeholder, --header, --format and --path need --host");
+	memcpy(sandbox, s->sandbox, sizeof(sandbox));
+	if (services_find(name, s) < 0)
+		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "'%.100s' is no service; they are %s. For others give --host", name,
+			       services_names());
+	memcpy(s->sandbox, sandbox, sizeof(sandbox));
+	return 0;
+}
+
+static int set(struct cli *c, const struct cmd_args *a, void *values)
+{
+	const struct values *v = values;
+	auto_free struct secretmsg_request *q = calloc(1, sizeof(*q));
+	const char *name;
+	int r;
+
+	if (!q)
+		return err_errno(&c->err, ENOMEM, "the secret");
+	q->op = SECRETMSG_SET;
+	r = scope(c, a, v, q, &name);
+	if (r == 0)
+		r = describe(c, name, v, &q->secret);
+	if (r == 0)
+		r = read_value(c, name, &q->value);
+	if (r == 0)
+		r = keeper_change(c, q);
+	secret_wipe(&q->value);
+	if (r < 0)
+		return r;
+	(void)printf("Stored %s for %s\n", q->secret.name, v->global ? "all sandboxes" : a->pos[0]);
+	return CMD_OK;
+}
+
+static int rm(struct cli *c, const struct cmd_args *a, void *values)
+{
+	auto_free struct secretmsg_request *q = calloc(1, sizeof(*q));
+	const struct values *v = values;
+	const char *name;
+	int r;
+
+	if (!q)
+		return err_errno(&c->err, ENOMEM, "the secret");
+	q->op = SECRETMSG_RM;
+	r = scope(c, a, v, q, &name);
+	if (r == 0 && str_format(q->secret.name, sizeof(q->secret.name), "%s", name) < 0)
+		r = err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "the secret's name is too long");
+	if (r == 0)
+		r = keeper_change(c, q);
+	if (r < 0)
+		return r;
+	(void)printf("Removed %s for %s\n", name, v->global ? "all sandboxes" : a->pos[0]);
+	return CMD_OK;
+}
+
+/* --- ls --- */
+
+static char *hosts_of(const struct secretmsg_secret *s)
+{
+	struct buf b;
+	char *text = NULL;
+
+	buf_init(&b, 8192);
+	for (size_t i = 0; i < s->nbindings; i++)
+		(void)buf_printf(&b, "%s%s", i ? "," : "", s->bindings[i].to.host);
+	text = str_new("%s", buf_cstr(&b) ? buf_cstr(&b) : "");
+	buf_done(&b);
+	return text;
+}
+
+static int print_table(struct cli *c, const struct secretmsg_list *l)
+{
+	static const char *const heads[COLUMNS] = { "NAME", "SANDBOX", "VARIABLE", "PLACEHOLDER", "HOSTS" };
+	size_t rows = l->n + 1, i;
+	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	bool full = cells != NULL;
+
+	for (i = 0; i < COLUMNS && full; i++)
+		cells[i] = str_new("%s", heads[i]);
+	for (i = 0; i < l->n && full; i++) {
+		const struct secretmsg_secret *s = &l->of[i];
+		char **row = cells + (i + 1) * COLUMNS;
+
+		row[0] = str_new("%s", s->name);
+		row[1] = str_new("%s", s->sandbox[0] ? s->sandbox : "(all)");
+		row[2] = str_new("%s", s->nenv ? s->env[0] : "-");
+		row[3] = str_new("%s", s->placeholder);
+		row[4] = hosts_of(s);
+	}
+	for (i = 0; i < rows * COLUMNS && full; i++)
+		full = cells[i] != NULL;
+	if (full)
+		table_print(stdout, cells, rows, COLUMNS);
+	for (i = 0; i < rows * COLUMNS && cells; i++)
+		free(cells[i]);
+	free(cells);
+	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+}
+
+static int ls(struct cli *c, const struct cmd_args *a, void *values)
+{
+	const struct values *v = values;
+	auto_free struct secretmsg_list *l = keeper_list(c);
+	auto_(json) json_t *list = json_array();
+
+	if (!l)
+		return err_code(&c->err);
+	if (!v->json && l->n == 0)
+		cli_say("No secrets yet: printenv KEY | sbx secret set -g SERVICE stores one");
+	if (!v->json)
+		return l->n ? print_table(c, l) : CMD_OK;
+	for (size_t i = 0; i < l->n; i++)
+		(void)json_array_append_new(list, secretmsg_write(&l->of[i]));
+	return cli_print_json(c, list) < 0 ? err_code(&c->err) : CMD_OK;
+}
+
+static const struct argp_option set_options[] = {
+	{ "global", KEY_GLOBAL, NULL, 0, "For all sandboxes", 0 },
+	{ "host", KEY_HOST, "HOST[:PORT]", 0, "A secret of your own, for this host only", 0 },
+	{ "env", KEY_ENV, "NAME", 0, "With --host: the variable that has the placeholder in the sandbox", 0 },
+	{ "placeholder", KEY_PLACEHOLDER, "TEXT", 0, "With --host: the placeholder (default: sbx-cs- and a random number)", 0 },
+	{ "header", KEY_HEADER, "NAME", 0, "With --host: the header that carries it (default: authorization)", 0 },
+	{ "format", KEY_FORMAT, "TEXT", 0, "With --host: the header's value; %s is the secret; after \"Basic \" it is encoded", 0 },
+	{ "path", KEY_PATH, "PATTERN", 0, "With --host: requests to these paths only, as in `sbx policy`", 0 },
+	{ 0 },
+};
+
+static const struct argp_option rm_options[] = {
+	{ "global", KEY_GLOBAL, NULL, 0, "The one for all sandboxes", 0 },
+	{ 0 },
+};
+
+static const struct argp_option ls_options[] = {
+	{ "json", KEY_JSON, NULL, 0, "Print JSON", 0 },
+	{ 0 },
+};
+
+static const struct cmd cmd_set = {
+	.name = "set",
+	.args = "{-g|SANDBOX} NAME",
+	.summary = "Store a secret; its value is read from standard input",
+	.doc = "NAME is a service that sbx knows, or with --host a name of your own. Programs in the sandbox get a placeholder in\n"
+	       "the service's variable; the value itself is written into their requests on the host, and never enters the machine.",
+	.options = set_options,
+	.min_args = 1,
+	.max_args = 2,
+	.size = sizeof(struct values),
+	.option = option,
+	.run = set,
+};
+
+static const struct cmd cmd_rm_secret = {
+	.name = "rm",
+	.args = "{-g|SANDBOX} NAME",
+	.summary = "Remove a secret, also from running sandboxes",
+	.options = rm_options,
+	.min_args = 1,
+	.max_args = 2,
+	.size = sizeof(struct values),
+	.option = option,
+	.run = rm,
+};
+
+static const struct cmd cmd_ls_secrets = {
+	.name = "ls",
+	.args = "",
+	.summary = "List secrets, without their values",
+	.options = ls_options,
+	.size = sizeof(struct values),
+	.option = option,
+	.run = ls,
+};
+
+static const struct cmd *const subs[] = { &cmd_ls_secrets, &cmd_rm_secret, &cmd_set, NULL };
+
+const struct cmd cmd_secret = {
+	.name = "secret",
+	.args = "",
+	.summary = "Keep secrets that programs in sandboxes use and never see",
+	.subs = subs,
+	.flags = CMD_TAKES_REST,
+	.max_args = 1,
+};

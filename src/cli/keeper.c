@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keeper: see keeper.h.
+ */
+#include "cli/keeper.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "base/ondemand.h"
+#include "base/str.h"
+#include "cli/api.h"
+
+#define READY_MS 5000
+#define REPLY_S 5
+
+static int connect_keeper(struct cli *c)
+{
+	const struct timeval within = { .tv_sec = REPLY_S };
+	int fd;
+
+	if (env_ensure(c->dirs.state, &c->err) < 0 || env_ensure(c->dirs.runtime, &c->err) < 0)
+		return err_code(&c->err);
+	fd = ondemand_connect(&(struct ondemand){ .program = "sbx-keeper",
+						  .name = "keeper",
+						  .runtime_dir = c->dirs.runtime,
+						  .socket = "keeper.sock",
+						  .packets = true,
+						  .state_dir = c->dirs.state,
+						  .log = "keeper.log",
+						  .ready_ms = READY_MS },
+			      true, NULL, &c->err);
+	if (fd >= 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &within, sizeof(within));
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &within, sizeof(within));
+	}
+	return fd;
+}
+
+/* Bytes of the reply, or negative with c->err. */
+static ssize_t ask(struct cli *c, const struct secretmsg_request *q, char *reply)
+{
+	auto_fd int fd = connect_keeper(c);
+	struct buf out;
+	ssize_t n = -1;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	r = secretmsg_encode(q, &out);
+	if (r == 0 && send(fd, buf_bytes(&out), buf_len(&out), MSG_NOSIGNAL) >= 0)
+		n = recv(fd, reply, KEEPERMSG_MAX_BYTES, 0);
+	if (out.data)
+		explicit_bzero(out.data, out.cap);
+	buf_done(&out);
+	if (r < 0)
+		return err_errno(&c->err, -r, "cannot write the request to sbx-keeper");
+	return n > 0 ? n : err_set(&c->err, ERR_UNAVAILABLE, ECONNRESET, "sbx-keeper did not answer");
+}
+
+int keeper_change(struct cli *c, const struct secretmsg_request *q)
+{
+	auto_free char *reply = malloc(KEEPERMSG_MAX_BYTES);
+	ssize_t n = reply ? ask(c, q, reply) : err_errno(&c->err, ENOMEM, "the secret");
+
+	return n < 0 ? (int)n : secretmsg_decode_ok(reply, (size_t)n, &c->err);
+}
+
+static bool has_any(const struct cli *c)
+{
+	char path[sizeof(c->dirs.state) + 32];
+
+	(void)str_format(path, sizeof(path), "%s/keeper/secrets/secrets.json", c->dirs.state);
+	return access(path, F_OK) == 0;
+}
+
+struct secretmsg_list *keeper_list(struct cli *c)
+{
+	auto_free char *reply = malloc(KEEPERMSG_MAX_BYTES);
+	struct secretmsg_list *l = calloc(1, sizeof(*l));
+	ssize_t n;
+
+	if (!reply || !l) {
+		(void)err_errno(&c->err, ENOMEM, "the secrets");
+	} else if (!has_any(c)) {
+		return l;
+	} else {
+		n = ask(c, &(struct secretmsg_request){ .op = SECRETMSG_LIST }, reply);
+		if (n >= 0 && secretmsg_decode_list(reply, (size_t)n, l, &c->err) == 0)
+			return l;
+	}
+	free(l);
+	return NULL;
+}
+
+/* Own secrets first, so that they win. */
+static void put_env(const struct secretmsg_list *l, const char *id, bool own, json_t *env)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const struct secretmsg_secret *s = &l->of[i];
+
+		if (own ? !str_eq(s->sandbox, id) : s->sandbox[0] != 0)
+			continue;
+		for (size_t e = 0; e < s->nenv; e++)
+			if (!json_object_get(env, s->env[e]))
+				(void)json_object_set_new(env, s->env[e], json_string(s->placeholder));
+	}
+}
+
+int keeper_env(struct cli *c, const char *sandbox, json_t *env)
+{
+	auto_free struct secretmsg_list *l = keeper_list(c);
+	auto_(json) json_t *v = NULL;
+	char target[1100];
+	int r = l ? 0 : err_code(&c->err);
+
+	if (r < 0 || l->n == 0)
+		return r;
+	r = api_target(c, target, sizeof(target), sandbox, "");
+	if (r == 0)
+		r = api_get(c, target, &v);
+	if (r < 0)
+		return r;
+	put_env(l, cli_str(v, "id"), true, env);
+	put_env(l, cli_str(v, "id"), false, env);
+	return 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * keeper: requests to sbx-keeper about secrets (wire/secretmsg.h), straight from the command line: the daemon sees no value.
+ */
+#ifndef SBX_CLI_KEEPER_H
+#define SBX_CLI_KEEPER_H
+
+#include "cli/cmd.h"
+#include "wire/secretmsg.h"
+
+/* Sets or removes. 0 or negative with c->err. */
+int keeper_change(struct cli *c, const struct secretmsg_request *q);
+/* All secrets, owned; without starting a keeper where no secret was ever stored. NULL with c->err. */
+struct secretmsg_list *keeper_list(struct cli *c);
+
+/* Adds the placeholders of the secrets that are in force for a sandbox (name or id) to its program's variables {NAME: VALUE}; those
+ * that are there already stay. */
+int keeper_env(struct cli *c, const char *sandbox, json_t *env);
+
+#endif

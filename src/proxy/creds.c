@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * creds: see creds.h.
+ */
+#include "proxy/creds.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+struct creds {
+	struct mint *mint;     /* borrowed */
+	struct decide *decide; /* borrowed */
+	struct mint_wait *wait;
+	uint64_t generation;
+	bool known;
+	struct secretmsg_list list;
+};
+
+static void on_list(void *user, const char *text, size_t n, int error)
+{
+	struct creds *c = user;
+	struct err err = { 0 };
+
+	c->wait = NULL;
+	if (error) {
+		/* A keeper that is lost is replaced, and then asked again. */
+		log_warn("event=credentials error=%s", strerror(-error));
+		return;
+	}
+	if (secretmsg_decode_list(text, n, &c->list, &err) < 0) {
+		log_warn("event=credentials error=\"%s\"", err.msg);
+		c->list.n = 0;
+	}
+	c->known = true;
+	log_info("event=credentials n=%zu", c->list.n);
+	decide_look_again(c->decide);
+}
+
+void creds_refresh(struct creds *c)
+{
+	struct buf q;
+	const char *text;
+
+	c->generation++;
+	mint_cancel(c->wait);
+	c->wait = NULL;
+	buf_init(&q, 4096);
+	if (secretmsg_encode(&(struct secretmsg_request){ .op = SECRETMSG_BINDINGS }, &q) == 0 && (text = buf_cstr(&q)))
+		c->wait = mint_ask(c->mint, text, on_list, c);
+	buf_done(&q);
+}
+
+static bool is_bound(void *user, const struct dest *d)
+{
+	return creds_bound(user, d);
+}
+
+struct creds *creds_new(struct mint *m, struct decide *d)
+{
+	struct creds *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->mint = m;
+	c->decide = d;
+	decide_set_bound(d, is_bound, c);
+	return c;
+}
+
+void creds_free(struct creds *c)
+{
+	if (!c)
+		return;
+	decide_set_bound(c->decide, NULL, NULL);
+	mint_cancel(c->wait);
+	free(c);
+}
+
+bool creds_bound(const struct creds *c, const struct dest *d)
+{
+	if (d->scheme != DEST_HTTPS)
+		return false;
+	if (!c->known)
+		return mint_ready(c->mint);
+	for (size_t i = 0; i < c->list.n; i++)
+		for (size_t b = 0; b < c->list.of[i].nbindings; b++)
+			if (dest_equal(&c->list.of[i].bindings[b].to, d))
+				return true;
+	return false;
+}
+
+const struct secretmsg_list *creds_list(const struct creds *c)
+{
+	return &c->list;
+}
+
+uint64_t creds_generation(const struct creds *c)
+{
+	return c->generation;
+}
+
+struct mint_wait *creds_ask(struct creds *c, const struct dest *d, const char *path, mint_reply *done, void *user)
+{
+	struct secretmsg_request *q = calloc(1, sizeof(*q));
+	struct mint_wait *w = NULL;
+	struct buf b;
+	const char *text;
+
+	buf_init(&b, KEEPERMSG_MAX_BYTES);
+	if (q) {
+		q->op = SECRETMSG_INJECT;
+		q->to = *d;
+		/* A path that is too long for a rule matches none. */
+		(void)str_format(q->path, sizeof(q->path), "%s", strlen(path) < sizeof(q->path) ? path : "");
+		if (secretmsg_encode(q, &b) == 0 && (text = buf_cstr(&b)))
+			w = mint_ask(c->mint, text, done, user);
+	}
+	buf_done(&b);
+	free(q);
+	return w;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * inject: see inject.h. Enters: a request's head that the guest wrote, cleaned of what ends at this hop.
+ */
+#include "proxy/inject.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/own.h"
+#include "base/str.h"
+#include "wire/keepermsg.h"
+
+#define DECODED_MAX 512
+/* One of this length is no word of ordinary text: it is looked for everywhere in the head. */
+#define UNMISTAKABLE 20
+#define PATH_ROUNDS 2
+
+static const char *const carriers[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "private-token", "x-auth-token" };
+static const char *const query_keys[] = { "key", "api_key", "apikey", "api-key", "access_token", "auth_token", "private_token" };
+/* Set by a load balancer or a content network in front of an API; they say nothing of who asks. */
+static const char *const harmless_cookies[] = { "__cf_bm", "_cfuvid", "cf_clearance", "__cflb" };
+
+static bool is_carrier(const char *name, const char *also)
+{
+	for (size_t i = 0; i < ARRAY_LEN(carriers); i++)
+		if (strcasecmp(name, carriers[i]) == 0)
+			return true;
+	return also[0] && strcasecmp(name, also) == 0;
+}
+
+/* The text of a Basic credential, terminated; "" where it is none. */
+static void basic_text(const char *value, char dst[DECODED_MAX])
+{
+	const char *b64 = strncasecmp(value, "Basic ", 6) == 0 ? value + 6 : NULL;
+	ssize_t n = b64 ? keepermsg_unbase64(b64, strlen(b64), (uint8_t *)dst, DECODED_MAX - 1) : -1;
+
+	dst[n > 0 ? n : 0] = 0;
+	if (n > 0 && strlen(dst) != (size_t)n)
+		dst[0] = 0;
+}
+
+/* "PLACEHOLDER", "SCHEME PLACEHOLDER", or Basic with it as user or password. */
+static bool is_placeholder(const char *value, const char *placeholder)
+{
+	const char *blank = strchr(value, ' ');
+	char text[DECODED_MAX], *colon;
+
+	if (str_eq(value, placeholder) || (blank && str_eq(blank + 1, placeholder)))
+		return true;
+	basic_text(value, text);
+	colon = strchr(text, ':');
+	if (!colon)
+		return false;
+	*colon = 0;
+	return str_eq(colon + 1, placeholder) || (str_eq(text, placeholder) && (!colon[1] || str_eq(colon + 1, "x-oauth-basic")));
+}
+
+static bool is_any_placeholder(const char *value, const struct secretmsg_list *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (is_placeholder(value, all->of[i].placeholder))
+			return true;
+	return false;
+}
+
+static bool cookies_are_harmless(const char *s)
+{
+	while (*s) {
+		size_t n = strcspn(s, "=;"), i = 0;
+
+		while (i < ARRAY_LEN(harmless_cookies) &&
+		       !(strlen(harmless_cookies[i]) == n && memcmp(harmless_cookies[i], s, n) == 0))
+			i++;
+		if (i == ARRAY_LEN(harmless_cookies))
+			return false;
+		s += strcspn(s, ";");
+		s += strspn(s, "; ");
+	}
+	return true;
+}
+
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* Undoes one round of percent escapes in place, but for that of NUL. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		int byte = s[0] == '%' && hex(s[1]) >= 0 && hex(s[2]) >= 0 ? hex(s[1]) << 4 | hex(s[2]) : 0;
+
+		*to++ = byte ? (char)byte : *s;
+		s += byte ? 2 : 0;
+	}
+	*to = 0;
+}
+
+static bool is_query_key(const char *name, size_t n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(query_keys); i++)
+		if (strlen(query_keys[i]) == n && strncasecmp(query_keys[i], name, n) == 0)
+			return true;
+	return false;
+}
+
+/* Whether one of the query's members is a credential; an empty one is none. */
+static bool has_query_credential(const struct httpmsg *m)
+{
+	auto_free char *path = strdup(httpmsg_str(m, m->path));
+	char *at = path ? strchr(path, '?') : NULL;
+
+	if (!path)
+		return true;
+	if (!at)
+		return false;
+	/* Escaped names mean the same to a server. */
+	unescape(++at);
+	while (*at) {
+		size_t n = strcspn(at, "&;"), name = strcspn(at, "=&;");
+
+		if (is_query_key(at, name) && n > name + 1)
+			return true;
+		at += n + (at[n] != 0);
+	}
+	return false;
+}
+
+static const char *check_field(const struct httpmsg *m, uint32_t at, const struct secretmsg_injection *i,
+			       const struct secretmsg_list *all)
+{
+	const char *name = httpmsg_str(m, m->entries[at].name), *value = httpmsg_value(m, (int)at);
+
+	if (m->entries[at].id == HTTPMSG_F_COOKIE)
+		return cookies_are_harmless(value) ? NULL : "foreign_credential";
+	if (!is_carrier(name, i->header) || !value[0])
+		return NULL;
+	if (!i->none[0] && is_placeholder(value, i->placeholder))
+		return NULL;
+	return is_any_placeholder(value, all) ? "placeholder_wrong_host" : "foreign_credential";
+}
+
+const char *inject_apply(struct httpmsg *m, struct secretmsg_injection *i, const struct secretmsg_list *all)
+{
+	const char *why;
+
+	/* What is behind a WebSocket's handshake is not searched. */
+	if (m->websocket && !i->none[0])
+		(void)str_format(i->none, sizeof(i->none), "websocket");
+	for (uint32_t at = 0; at < m->nentries; at++) {
+		why = check_field(m, at, i, all);
+		if (why)
+			return why;
+	}
+	if (has_query_credential(m))
+		return "foreign_credential";
+	if (i->none[0])
+		return NULL;
+	for (size_t c = 0; c < ARRAY_LEN(carriers); c++)
+		(void)httpmsg_remove(m, carriers[c]);
+	(void)httpmsg_remove(m, "range");
+	(void)httpmsg_remove(m, "if-range");
+	if (httpmsg_put(m, i->header, i->field, strlen(i->field)) < 0 || httpmsg_put(m, "accept-encoding", "identity", 8) < 0)
+		return "limit";
+	return NULL;
+}
+
+const char *inject_again(struct httpmsg *m, const char *header, const struct secretmsg_injection *i)
+{
+	if (i->none[0] || !str_eq(i->header, header))
+		return "foreign_credential";
+	return httpmsg_put(m, i->header, i->field, strlen(i->field)) < 0 ? "limit" : NULL;
+}
+
+const char *inject_text(const char *reason)
+{
+	if (str_eq(reason, "foreign_credential"))
+		return "this host gets its credential from sbx, and the request brings another";
+	if (str_eq(reason, "placeholder_wrong_host"))
+		return "the request carries the placeholder of a secret that is not for it";
+	return "the request's head is too large for its credential";
+}
+
+/* --- elsewhere --- */
+
+static bool is_in_path(const struct httpmsg *m, const char *placeholder)
+{
+	auto_free char *path = strdup(httpmsg_str(m, m->path));
+
+	if (!path)
+		return true;
+	for (int round = 0; round <= PATH_ROUNDS; round++) {
+		if (strstr(path, placeholder))
+			return true;
+		unescape(path);
+	}
+	return false;
+}
+
+static bool is_in_field(const struct httpmsg *m, uint32_t at, const char *placeholder)
+{
+	const char *value = httpmsg_value(m, (int)at);
+	char text[DECODED_MAX];
+
+	if (is_carrier(httpmsg_str(m, m->entries[at].name), "") && is_placeholder(value, placeholder))
+		return true;
+	if (strlen(placeholder) < UNMISTAKABLE)
+		return false;
+	basic_text(value, text);
+	return strstr(value, placeholder) || strstr(text, placeholder);
+}
+
+const char *inject_stray(const struct httpmsg *m, const struct secretmsg_list *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		const char *placeholder = all->of[i].placeholder;
+
+		for (uint32_t at = 0; at < m->nentries; at++)
+			if (is_in_field(m, at, placeholder))
+				return "placeholder_wrong_host";
+		if (strlen(placeholder) >= UNMISTAKABLE && is_in_path(m, placeholder))
+			return "placeholder_wrong_host";
+	}
+	return NULL;
+}
