@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/own.h"
 #include "base/str.h"
 
 struct creds {
@@ -17,24 +18,52 @@ struct creds {
 	struct mint_wait *wait;
 	uint64_t generation;
 	bool known;
-	struct secretmsg_list list;
+	struct secretmsg_list list, gone;
 };
+
+static bool has(const struct secretmsg_list *l, const char *placeholder)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(l->of[i].placeholder, placeholder))
+			return true;
+	return false;
+}
+
+/* What is in force no more, and what is again. The oldest are forgotten. */
+static void remember(struct creds *c, const struct secretmsg_list *now)
+{
+	struct secretmsg_list *gone = &c->gone;
+	size_t n = 0;
+
+	for (size_t i = 0; i < gone->n; i++)
+		if (!has(now, gone->of[i].placeholder))
+			gone->of[n++] = gone->of[i];
+	gone->n = n;
+	for (size_t i = 0; i < c->list.n; i++) {
+		if (has(now, c->list.of[i].placeholder) || has(gone, c->list.of[i].placeholder))
+			continue;
+		if (gone->n == SECRETMSG_MAX)
+			memmove(&gone->of[0], &gone->of[1], --gone->n * sizeof(gone->of[0]));
+		gone->of[gone->n++] = c->list.of[i];
+	}
+}
 
 static void on_list(void *user, const char *text, size_t n, int error)
 {
 	struct creds *c = user;
+	auto_free struct secretmsg_list *now = calloc(1, sizeof(*now));
 	struct err err = { 0 };
 
 	c->wait = NULL;
-	if (error) {
+	if (error || !now) {
 		/* A keeper that is lost is replaced, and then asked again. */
-		log_warn("event=credentials error=%s", strerror(-error));
+		log_warn("event=credentials error=%s", strerror(error ? -error : ENOMEM));
 		return;
 	}
-	if (secretmsg_decode_list(text, n, &c->list, &err) < 0) {
+	if (secretmsg_decode_list(text, n, now, &err) < 0)
 		log_warn("event=credentials error=\"%s\"", err.msg);
-		c->list.n = 0;
-	}
+	remember(c, now);
+	c->list = *now;
 	c->known = true;
 	log_info("event=credentials n=%zu", c->list.n);
 	decide_look_again(c->decide);
@@ -96,6 +125,11 @@ bool creds_bound(const struct creds *c, const struct dest *d)
 const struct secretmsg_list *creds_list(const struct creds *c)
 {
 	return &c->list;
+}
+
+const struct secretmsg_list *creds_gone(const struct creds *c)
+{
+	return &c->gone;
 }
 
 uint64_t creds_generation(const struct creds *c)

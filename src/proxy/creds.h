@@ -27,6 +27,8 @@ void creds_refresh(struct creds *c);
 bool creds_bound(const struct creds *c, const struct dest *d);
 /* The secrets in force, as they were last told; borrowed. */
 const struct secretmsg_list *creds_list(const struct creds *c);
+/* Secrets that were in force once, as far as they are remembered (SECRETMSG_MAX): their placeholders are still nobody's; borrowed. */
+const struct secretmsg_list *creds_gone(const struct creds *c);
 /* Counts the keeper's news: what was asked for before it may be void. */
 uint64_t creds_generation(const struct creds *c);
 

@@ -450,6 +450,7 @@ static void connect_back(struct exchange *x)
 		return;
 	}
 	why = inject_stray(&x->req, creds_list(creds_of(x)));
+	why = why ? why : inject_stray(&x->req, creds_gone(creds_of(x)));
 	if (why)
 		refuse_credential(x, why);
 	else
@@ -561,7 +562,6 @@ static size_t take_searched(struct exchange *x, const uint8_t *bytes, size_t n)
 	return took;
 }
 
-/* The answer's end, after what is held. */
 static void end_searched(struct exchange *x, struct httpmsg *trailers)
 {
 	scrub_end(x->scrub);

@@ -274,6 +274,7 @@ def test_a_change_and_a_removal_act_on_open_connections(world, proxy, admin):
     admin.set(value=OTHER)
     assert ask((f"Authorization: Bearer {PH}",)) == 200
     admin.remove("inj", proxy.id)
+    assert ask((f"Authorization: Bearer {PH}",)) == 403
     assert ask() == 200
     assert [r.get("authorization") for r in arrived(world)] == [[f"Bearer {REAL}"], [f"Bearer {OTHER}"], []]
 

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A credential into a request's head, and out of the response, wherever the response is cut into pieces.
+ */
+#include "proxy/inject.h"
+
+#include "base/own.h"
+#include "proxy/scrub.h"
+#include "unit.h"
+
+#define VALUE "sk-0123456789/+abc"
+#define PLACEHOLDER "sbx-cs-00112233445566778899aabb"
+
+static struct secretmsg_injection injection(void)
+{
+	return (struct secretmsg_injection){ .secret = "a", .header = "authorization", .field = "Bearer " VALUE, .value.s = VALUE,
+					     .placeholder = PLACEHOLDER };
+}
+
+/* fields: name, value, ..., NULL. */
+static void request(struct httpmsg *m, const char *path, const char *const *fields)
+{
+	struct httpmsg_refusal why;
+
+	httpmsg_init(m, HTTPMSG_REQUEST);
+	httpmsg_reset(m, DEST_HTTPS);
+	assert_int_equal(httpmsg_set_method(m, "GET", 3, &why), 0);
+	assert_int_equal(httpmsg_set_path(m, path, strlen(path), &why), 0);
+	for (; *fields; fields += 2)
+		assert_int_equal(httpmsg_add(m, fields[0], strlen(fields[0]), fields[1], strlen(fields[1]), &why), 0);
+}
+
+static const char *apply(const char *path, const char *name, const char *value)
+{
+	static struct secretmsg_list all;
+	const char *const fields[] = { name, value, NULL };
+	struct secretmsg_injection i = injection();
+	const char *why;
+	struct httpmsg m;
+
+	all.n = 1;
+	(void)snprintf(all.of[0].placeholder, sizeof(all.of[0].placeholder), "%s", PLACEHOLDER);
+	request(&m, path, fields);
+	why = inject_apply(&m, &i, &all);
+	if (!why) {
+		int at = httpmsg_find(&m, HTTPMSG_F_AUTHORIZATION, 0);
+
+		assert_true(at >= 0);
+		assert_string_equal(httpmsg_value(&m, at), "Bearer " VALUE);
+		assert_int_equal(httpmsg_find(&m, HTTPMSG_F_AUTHORIZATION, (uint32_t)at + 1), -1);
+	}
+	httpmsg_done(&m);
+	return why;
+}
+
+static void only_the_placeholder(void **state)
+{
+	assert_null(apply("/", "accept", "*/*"));
+	assert_null(apply("/", "Authorization", "Bearer " PLACEHOLDER));
+	assert_null(apply("/", "X-API-Key", PLACEHOLDER));
+	assert_null(apply("/?keys=1&monkey=2&key=", "accept", "*/*"));
+	assert_string_equal(apply("/", "Authorization", "Bearer " PLACEHOLDER "x"), "foreign_credential");
+	assert_string_equal(apply("/", "Authorization", "Bearer mine"), "foreign_credential");
+	assert_string_equal(apply("/", "x-goog-api-key", "mine"), "foreign_credential");
+	assert_string_equal(apply("/", "cookie", "a=b"), "foreign_credential");
+	assert_string_equal(apply("/?KEY=mine", "accept", "*/*"), "foreign_credential");
+	assert_string_equal(apply("/?a;%6b%65%79=mine", "accept", "*/*"), "foreign_credential");
+}
+
+static struct scrub *scrubber(void)
+{
+	struct secretmsg_injection i = injection();
+	struct scrub *s = scrub_new(&i);
+
+	assert_non_null(s);
+	return s;
+}
+
+/* What comes out of text that comes in pieces of step bytes. */
+static void through(const char *text, size_t step, char *out)
+{
+	struct scrub *s = scrubber();
+	size_t n = strlen(text), found, ready, got = 0;
+	const uint8_t *rest;
+
+	for (size_t at = 0; at < n; at += step) {
+		size_t part = n - at < step ? n - at : step;
+		const uint8_t *bytes;
+
+		assert_int_equal(scrub_take(s, (const uint8_t *)text + at, part, &found), part);
+		bytes = scrub_ready(s, &ready);
+		memcpy(out + got, bytes, ready);
+		scrub_given(s, ready);
+		got += ready;
+	}
+	scrub_end(s);
+	rest = scrub_ready(s, &ready);
+	memcpy(out + got, rest, ready);
+	scrub_given(s, ready);
+	out[got + ready] = 0;
+	assert_true(scrub_is_over(s));
+	scrub_free(s);
+}
+
+static void pieces_of_a_body(void **state)
+{
+	/* Plain; percent-encoded; base64 at each of its three places; its beginning only, at the end. */
+	static const char *const texts[][2] = {
+		{ "a " VALUE " b", "a ****************** b" },
+		{ VALUE VALUE, "************************************" },
+		{ "sk-0" VALUE, "sk-0******************" },
+		{ "k=sk-0123456789%2F%2Babc;", "k=**********************;" },
+		{ "sk-0123456789/+ab", "sk-0123456789/+ab" },
+		{ "nothing of it", "nothing of it" },
+	};
+	char out[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		for (size_t step = 1; step <= strlen(texts[i][0]); step++) {
+			through(texts[i][0], step, out);
+			assert_string_equal(out, texts[i][1]);
+		}
+}
+
+static void base64_wherever_it_begins(void **state)
+{
+	static const char *const before[] = { "", "x", "xy", "xyz", "{\"key\": \"" };
+
+	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
+		char plain[128], out[256];
+		auto_free char *b64 = NULL;
+
+		(void)snprintf(plain, sizeof(plain), "%s%s, and more", before[i], VALUE);
+		b64 = keepermsg_base64((const uint8_t *)plain, strlen(plain));
+		assert_non_null(b64);
+		for (size_t step = 1; step <= 7; step++) {
+			through(b64, step, out);
+			assert_int_equal(strlen(out), strlen(b64));
+			/* All but the characters that it shares with its neighbours. */
+			assert_non_null(strstr(out, "***********************"));
+		}
+	}
+}
+
+static void a_head(void **state)
+{
+	struct scrub *s = scrubber();
+	struct httpmsg_refusal why;
+	struct httpmsg m;
+
+	httpmsg_init(&m, HTTPMSG_RESPONSE);
+	httpmsg_reset(&m, DEST_HTTPS);
+	assert_int_equal(httpmsg_add(&m, "x-echo", 6, "Bearer " VALUE ";", strlen("Bearer " VALUE ";"), &why), 0);
+	assert_int_equal(httpmsg_add(&m, "x-else", 6, "as it is", 8, &why), 0);
+	assert_int_equal(scrub_head(s, &m), 1);
+	assert_string_equal(httpmsg_value(&m, 0), "Bearer " PLACEHOLDER ";");
+	assert_string_equal(httpmsg_value(&m, 1), "as it is");
+	assert_int_equal(scrub_head(s, &m), 0);
+	httpmsg_done(&m);
+	scrub_free(s);
+}
+
+static void a_full_buffer_takes_nothing(void **state)
+{
+	struct scrub *s = scrubber();
+	static uint8_t bytes[SCRUB_HELD + 10];
+	size_t found, n;
+
+	assert_int_equal(scrub_take(s, bytes, sizeof(bytes), &found), SCRUB_HELD);
+	assert_int_equal(scrub_take(s, bytes, 1, &found), 0);
+	(void)scrub_ready(s, &n);
+	assert_int_equal(n, SCRUB_HELD);
+	scrub_given(s, 5);
+	assert_int_equal(scrub_take(s, bytes, 10, &found), 5);
+	scrub_free(s);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_the_placeholder),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
+		cmocka_unit_test(base64_wherever_it_begins), cmocka_unit_test(a_full_buffer_takes_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
