@@ -144,6 +144,23 @@ static void on_leaf(void *user, X509 *leaf, int error)
 		give_up(s, "keeper", error == -EACCES ? "the keeper makes no certificate for this host" : "the keeper does not answer");
 }
 
+/* While the certificate is made nothing is read, but the guest may go. */
+static size_t starting_bytes(void *owner, struct chan *c, const uint8_t *bytes, size_t n)
+{
+	return 0;
+}
+
+static void starting_eof(void *owner, struct chan *c)
+{
+}
+
+static void starting_closed(void *owner, struct chan *c, int error)
+{
+	give_up(owner, "client_tls", "the client went before the TLS handshake");
+}
+
+static const struct chan_ops starting_ops = { .bytes = starting_bytes, .eof = starting_eof, .closed = starting_closed };
+
 static void start_tls(struct intercept *i, struct chan *c, const struct exchange_env *env)
 {
 	struct starting *s = calloc(1, sizeof(*s));
@@ -157,6 +174,7 @@ static void start_tls(struct intercept *i, struct chan *c, const struct exchange
 	}
 	s->env = *env;
 	s->chan = c;
+	chan_own(c, &starting_ops, s);
 	intercept_conn_add(i, &s->conn, env->refusal != NULL, (void (*)(struct intercept_conn *))starting_free);
 	if (leaf) {
 		handshake(s, leaf);

@@ -436,6 +436,21 @@ class Requests(Case):
 
 
 class Refusals(Case):
+    def test_the_client_goes_while_its_certificate_is_made(self):
+        """The keeper here takes requests and answers none; clients come and go meanwhile."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(ours.close)
+        ours.settimeout(harness.WAIT)
+        with harness.Proxy(self.net, ["ok.test:443"], keeper=theirs, trust=self.pki.trust, tls="intercept") as p:
+            for n in range(1, 6):
+                stream = p.guest.connect("ok.test:443")
+                stream.send(harness.client_hello("ok.test"))
+                while n == 1 and json.loads(ours.recv(65536))["op"] != "leaf":
+                    pass
+                stream.close()
+                wait_for(lambda: len(p.records("decision", verdict="deny", reason="client_tls", host="ok.test")) >= n, f"the end of connection {n}")
+            self.assertIsNone(p.process.poll())
+
     def test_the_page(self):
         o = self.origin(plain("x"))
         p = self.proxy("other.test:443")

@@ -68,8 +68,9 @@ host_rss() {
 	echo "host processes: $before -> $after KiB; guest available: $guest_before -> $guest_after KiB" >&3
 	[ "$((after - before))" -le 2048 ]
 	[ "$((guest_before - guest_after))" -le 32768 ]
-	exec 5<&-
+	# Before the reader goes: that would end the client, too.
 	kill -KILL "$client"
+	exec 5<&-
 	gone() { ! sbx exec flow pgrep -x yes >/dev/null; }
 	wait_for 10 gone
 }
