@@ -14,6 +14,7 @@ public. Between them is a router's link, so that nothing of the world is a neigh
 import array
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -508,7 +509,8 @@ class Proxy:
         """With exactly the descriptors 3, 4 and 5."""
         def prepare():
             _call("setns", self.net.host.fd, CLONE_NEWNET)
-            high = [os.dup2(fd, 100 + i, inheritable=True) for i, fd in enumerate(fds)]
+            # To where none of them is, first: one may have the number that another is to get.
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 600) for fd in fds]
             for i, fd in enumerate(high):
                 os.dup2(fd, 3 + i, inheritable=True)
                 os.close(fd)
