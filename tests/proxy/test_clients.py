@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_clients.py [unittest options]: the TLS and WebSocket libraries that agents' programs are made of, behind the guest's real side
 of the network door (test_netguest.py) and a real sbx-proxy that intercepts: each takes the sandbox's CA by the way that the guest offers
-it, and none takes the certificate without. npm's ws is fetched by npm; nothing else here leaves the machine."""
+it, and none takes the certificate without. npm's ws comes by tests/modules; nothing here leaves the machine."""
 import os
 import pathlib
 import subprocess
@@ -199,12 +199,9 @@ class WebSockets(Behind):
     def setUpClass(cls):
         super().setUpClass()
         cls.peers = {}
-        modules = cls.dir / "npm"
-        modules.mkdir()
-        npm = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(modules), "ws@8"],
-                             capture_output=True, text=True, timeout=60)
-        assert npm.returncode == 0, f"npm install ws: {npm.stdout}{npm.stderr}"
-        cls.env = {"NODE_PATH": str(modules / "node_modules")}
+        modules = os.environ.get("SBX_TEST_MODULES") or subprocess.run([HERE.parent / "modules", "ws@8"], check=True, timeout=400,
+                                                                       stdout=subprocess.PIPE, text=True).stdout.strip()
+        cls.env = {"NODE_PATH": modules}
         cls.argv = {"node": ["node", str(HERE / "ws_peer.js")], "python": [PYTHON, str(HERE / "ws_peer.py")]}
         for name, address in (("node", NODE4), ("python", PYTHON4)):
             peer = cls.net.world.popen([*cls.argv[name], "server", address, *cls.cert], env={**os.environ, **cls.env},
