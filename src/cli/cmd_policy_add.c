@@ -10,11 +10,11 @@
 #include "cli/words.h"
 
 struct values {
-	const char *sandbox, *method, *path;
-	bool ask, json;
+	const char *sandbox, *method, *path, *expect;
+	bool ask, no_websocket, json;
 };
 
-enum { KEY_SANDBOX = 0x100, KEY_METHOD, KEY_PATH, KEY_ASK, KEY_JSON };
+enum { KEY_SANDBOX = 0x100, KEY_METHOD, KEY_PATH, KEY_ASK, KEY_NO_WEBSOCKET, KEY_EXPECT, KEY_JSON };
 
 #define COMMON_OPTIONS                                                                                           \
 	{ "sandbox", KEY_SANDBOX, "NAME", 0, "For this sandbox only (default: for all)", 0 },                    \
@@ -27,6 +27,8 @@ enum { KEY_SANDBOX = 0x100, KEY_METHOD, KEY_PATH, KEY_ASK, KEY_JSON };
 static const struct argp_option allow_options[] = {
 	COMMON_OPTIONS,
 	{ "ask", KEY_ASK, NULL, 0, "Ask each time: sbx policy pending, approve, reject", 0 },
+	{ "no-websocket", KEY_NO_WEBSOCKET, NULL, 0, "Requests, but no WebSocket", 0 },
+	{ "expect", KEY_EXPECT, "ssh", 0, "With tcp HOST:PORT: only what begins as SSH does, on both sides", 0 },
 	{ 0 },
 };
 static const struct argp_option deny_options[] = {
@@ -50,6 +52,12 @@ static int option(void *values, int key, const char *arg, struct err *err)
 		return 0;
 	case KEY_ASK:
 		v->ask = true;
+		return 0;
+	case KEY_NO_WEBSOCKET:
+		v->no_websocket = true;
+		return 0;
+	case KEY_EXPECT:
+		v->expect = arg;
 		return 0;
 	default:
 		v->json = true;
@@ -75,6 +83,10 @@ static int make_body(struct cli *c, const struct cmd_args *a, const struct value
 	if (r == 0)
 		r = words_put(c, body, "path", v->path);
 	if (r == 0)
+		r = words_put(c, body, "expect", v->expect);
+	if (r == 0)
+		r = words_put(c, body, "websocket", v->no_websocket ? "deny" : NULL);
+	if (r == 0)
 		*ret = TAKE_PTR(body);
 	return r;
 }
@@ -84,11 +96,13 @@ static void report(const json_t *one)
 {
 	const json_t *rule = json_object_get(one, "rule");
 	const char *sandbox = cli_str(rule, "sandbox"), *path = cli_str(rule, "path");
+	const char *expect = cli_str(rule, "expect");
 	const json_t *methods = json_object_get(rule, "methods");
 
 	(void)printf("%s  %s %s", cli_str(rule, "id"), cli_str(rule, "action"), cli_str(rule, "resource"));
 	for (size_t i = 0; i < json_array_size(methods); i++)
 		(void)printf("%s%s", i ? "," : "  methods ", json_string_value(json_array_get(methods, i)));
+	(void)printf("%s%s%s", json_object_get(rule, "websocket") ? "  no WebSocket" : "", expect[0] ? "  expects " : "", expect);
 	(void)printf("%s%s%s%s%s\n", path[0] ? "  path " : "", path, sandbox[0] ? "  sandbox " : "", sandbox,
 		     json_is_true(json_object_get(one, "existed")) ? "  (was there already)" : "");
 	(void)fflush(stdout);

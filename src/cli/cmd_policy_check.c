@@ -12,15 +12,16 @@
 
 struct values {
 	const char *sandbox, *method, *path, *address;
-	bool json;
+	bool websocket, json;
 };
 
-enum { KEY_SANDBOX = 0x100, KEY_METHOD, KEY_PATH, KEY_ADDRESS, KEY_JSON };
+enum { KEY_SANDBOX = 0x100, KEY_METHOD, KEY_PATH, KEY_ADDRESS, KEY_WEBSOCKET, KEY_JSON };
 
 static const struct argp_option options[] = {
 	{ "sandbox", KEY_SANDBOX, "NAME", 0, "For this sandbox, with its own rules", 0 },
 	{ "method", KEY_METHOD, "METHOD", 0, "For a request with this method (default with a path: GET)", 0 },
 	{ "path", KEY_PATH, "PATH", 0, "For a request to this path", 0 },
+	{ "websocket", KEY_WEBSOCKET, NULL, 0, "For the handshake of a WebSocket", 0 },
 	{ "address", KEY_ADDRESS, "ADDRESS", 0, "Where the name resolves to this address", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print JSON", 0 },
 	{ 0 },
@@ -42,6 +43,9 @@ static int option(void *values, int key, const char *arg, struct err *err)
 		return 0;
 	case KEY_ADDRESS:
 		v->address = arg;
+		return 0;
+	case KEY_WEBSOCKET:
+		v->websocket = true;
 		return 0;
 	default:
 		v->json = true;
@@ -65,6 +69,8 @@ static int ask(struct cli *c, const struct cmd_args *a, const struct values *v, 
 		r = words_put(c, body, "path", v->path);
 	if (r == 0)
 		r = words_put(c, body, "address", v->address);
+	if (r == 0 && v->websocket)
+		(void)json_object_set_new(body, "websocket", json_true());
 	if (r == 0)
 		r = api_call(c, &(struct api_req){ .method = "POST", .target = target, .body = body }, ret);
 	return r;
@@ -129,6 +135,8 @@ static void print_matching(const json_t *list)
 		(void)printf("  %-8s %s %s", cli_str(rule, "id"), cli_str(rule, "action"), cli_str(rule, "resource"));
 		for (size_t k = 0; k < json_array_size(methods); k++)
 			(void)printf("%s%s", k ? "," : " ", json_string_value(json_array_get(methods, k)));
+		(void)printf("%s%s%s", json_object_get(rule, "websocket") ? " no WebSocket" : "",
+			     cli_str(rule, "expect")[0] ? " expects " : "", cli_str(rule, "expect"));
 		(void)printf("%s%s%s%s\n", cli_str(rule, "path")[0] ? " " : "", cli_str(rule, "path"),
 			     cli_str(rule, "sandbox")[0] ? ", sandbox " : "", cli_str(rule, "sandbox"));
 	}
@@ -150,6 +158,8 @@ static int run_explain(struct cli *c, const struct cmd_args *a, void *values)
 		(void)printf("Reason: %s\n", cli_str(v, "explanation"));
 	(void)printf("Rule:   %s\nOrigin: %s\nAs:     %s\nTLS:    %s\n", cli_str(v, "rule"), cli_str(v, "origin"),
 		     cli_str(v, "scheme"), tls_words(v));
+	if (cli_str(v, "expect")[0])
+		(void)printf("Bytes:  only what begins as %s does, on both sides\n", cli_str(v, "expect"));
 	if (cli_str(v, "raw_tcp")[0])
 		(void)printf("Other bytes than HTTP and TLS: %s\n", cli_str(v, "raw_tcp"));
 	if (is_true(v, "exfiltration"))

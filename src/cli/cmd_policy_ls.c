@@ -50,7 +50,7 @@ static bool is_preset(const json_t *rule)
 static char *conditions_cell(const json_t *rule)
 {
 	const json_t *methods = json_object_get(rule, "methods");
-	const char *path = cli_str(rule, "path"), *tls = cli_str(rule, "tls");
+	const char *path = cli_str(rule, "path"), *tls = cli_str(rule, "tls"), *expect = cli_str(rule, "expect");
 	struct buf b;
 	char *cell;
 
@@ -61,6 +61,10 @@ static char *conditions_cell(const json_t *rule)
 		(void)buf_printf(&b, "%s%s", buf_len(&b) ? " " : "", path);
 	if (tls[0])
 		(void)buf_printf(&b, "%stls %s", buf_len(&b) ? ", " : "", tls);
+	if (json_object_get(rule, "websocket"))
+		(void)buf_printf(&b, "%sno WebSocket", buf_len(&b) ? ", " : "");
+	if (expect[0])
+		(void)buf_printf(&b, "%sexpects %s", buf_len(&b) ? ", " : "", expect);
 	cell = str_new("%s", buf_len(&b) && buf_cstr(&b) ? buf_cstr(&b) : "-");
 	buf_done(&b);
 	return cell;

@@ -558,10 +558,10 @@ static int add_one(struct adding *a, struct rule *list, size_t i, struct rules_a
 		return 0;
 	if (!same && !list[i].sandbox) {
 		same = find_same(now, &list[i], true);
-		/* A preset's rule stays as it is: only the same action is the same rule. */
-		same = same && same->action == list[i].action ? same : NULL;
+		/* A preset's rule stays as it is: only what says the same is the same rule. */
+		same = same && rule_says_same(same, &list[i]) ? same : NULL;
 	}
-	if (same && same->action == list[i].action) {
+	if (same && rule_says_same(same, &list[i])) {
 		ret[i].existed = true;
 		memcpy(ret[i].id, same->id, sizeof(ret[i].id));
 		return 0;

@@ -32,9 +32,14 @@ static void by_rule(const struct policy_query *q, const struct verdict *v, const
 	const struct rule *r = v->rule;
 
 	rule_print(r, resource);
-	(void)str_format(dst, EXPLAIN_MAX, "%s: rule %s %s %s%s%s%s%s%s%s", what, r->id, says[r->action], resource,
+	if (v->reason == POLICY_WEBSOCKET) {
+		(void)str_format(dst, EXPLAIN_MAX, "%s: rule %s allows %s, but no WebSocket", what, r->id, resource);
+		return;
+	}
+	(void)str_format(dst, EXPLAIN_MAX, "%s: rule %s %s %s%s%s%s%s%s%s%s%s", what, r->id, says[r->action], resource,
 		       r->methods ? ", methods " : "", r->methods ? r->methods : "", r->path ? ", path " : "",
-		       r->path ? r->path : "", v->reason == POLICY_AMBIGUOUS ? ", and " : "",
+		       r->path ? r->path : "", r->expect ? ", expects " : "", r->expect ? rule_expect_name(r->expect) : "",
+		       v->reason == POLICY_AMBIGUOUS ? ", and " : "",
 		       v->reason != POLICY_AMBIGUOUS        ? ""
 		       : q->target && q->target->fault ? target_fault_text(q->target->fault)
 						      : "the path has two readings");
@@ -56,6 +61,9 @@ static void by_near(const struct verdict *v, const char *what, char *dst)
 		break;
 	case POLICY_PATH:
 		(void)str_format(dst, EXPLAIN_MAX, "no rule allows %s: %s is for %s only", what, resource, r->path);
+		break;
+	case POLICY_EXPECT:
+		(void)str_format(dst, EXPLAIN_MAX, "no rule allows %s: %s is for %s only", what, resource, rule_expect_name(r->expect));
 		break;
 	case POLICY_AMBIGUOUS:
 		(void)str_format(dst, EXPLAIN_MAX, "no rule allows %s: the path has two readings, and %s is for %s only", what,

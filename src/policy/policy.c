@@ -109,7 +109,9 @@ static bool better(const struct rule *a, const struct rule *b)
 		return true;
 	wa = rule_weight(a);
 	wb = rule_weight(b);
-	return wa != wb ? wa > wb : strcmp(a->id, b->id) < 0;
+	if (wa != wb)
+		return wa > wb;
+	return a->expect != b->expect ? a->expect < b->expect : strcmp(a->id, b->id) < 0;
 }
 
 static void keep_best(const struct rule **best, const struct rule *r)
@@ -174,6 +176,10 @@ static bool match_port(struct scan *s, const struct rule *r)
 		keep_near(s, r, POLICY_PORT);
 		return false;
 	}
+	if (s->q->dest->scheme != DEST_TCP && opens && r->expect) {
+		keep_near(s, r, POLICY_EXPECT);
+		return false;
+	}
 	if (s->q->dest->scheme == DEST_TCP && opens && !r->tcp && r->kind != RULE_RANGE && r->kind != RULE_LOCALHOST) {
 		keep_near(s, r, POLICY_TCP);
 		return false;
@@ -183,7 +189,7 @@ static bool match_port(struct scan *s, const struct rule *r)
 
 static void keep(struct scan *s, const struct rule *r, enum match m)
 {
-	if (r->action == RULE_DENY) {
+	if (r->action == RULE_DENY || (r->no_websocket && s->q->websocket)) {
 		if (m == YES)
 			keep_best(&s->deny, r);
 		else if (m == UNCLEAR)
@@ -268,10 +274,20 @@ static void refuse(struct verdict *v, enum policy_reason reason, const char *id)
 static void by_rule(struct verdict *v, const struct rule *r, enum policy_reason reason)
 {
 	v->action = r->action;
+	v->expect = r->expect;
 	v->reason = reason;
 	v->rule = r;
 	v->id = r->id;
 	v->explicit = true;
+}
+
+/* A rule that refuses WebSocket alone denies as any other. */
+static void by_deny(struct verdict *v, const struct scan *s)
+{
+	const struct rule *r = s->deny ? s->deny : s->deny_unclear;
+
+	by_rule(v, r, r->action != RULE_DENY ? POLICY_WEBSOCKET : s->deny ? POLICY_BY_RULE : POLICY_AMBIGUOUS);
+	v->action = RULE_DENY;
 }
 
 static void by_fallback(const struct policy *p, const struct scan *s, struct verdict *v)
@@ -382,10 +398,8 @@ void policy_decide(const struct policy *p, const struct policy_query *q, struct 
 	}
 	look(p, &s, at);
 	v.examined = s.examined;
-	if (s.deny)
-		by_rule(&v, s.deny, POLICY_BY_RULE);
-	else if (s.deny_unclear)
-		by_rule(&v, s.deny_unclear, POLICY_AMBIGUOUS);
+	if (s.deny || s.deny_unclear)
+		by_deny(&v, &s);
 	else if (at && !(host ? is_host_loopback(&at->address) : address_allowed(p, &s, at, &v)))
 		refuse(&v, POLICY_ADDRESS, "builtin");
 	else
@@ -464,6 +478,7 @@ const char *policy_reason_name(enum policy_reason reason)
 		[POLICY_AMBIGUOUS] = "ambiguous_path", [POLICY_TCP] = "tcp",
 		[POLICY_RAW_IP] = "raw_ip",          [POLICY_ADDRESS] = "address",
 		[POLICY_SELF] = "self",              [POLICY_LOCALHOST] = "localhost",
+		[POLICY_EXPECT] = "expect",          [POLICY_WEBSOCKET] = "websocket",
 	};
 
 	return (size_t)reason < ARRAY_LEN(names) ? names[reason] : "no_rule";

@@ -11,6 +11,8 @@
  *      allow for a range around it; network.permittedRanges, but these never loopback, link local, metadata, multicast, unspecified
  *      or own addresses, which only an allow for exactly that address opens. An allow for a name never opens an address.
  *   4. Of the allows and asks that match, the narrower decides (rule_weight), an allow where they are equally narrow.
+ *      An allow or ask with no_websocket is a deny (2.) for requests that are a WebSocket's handshake. A rule with `expect` covers raw TCP only,
+ *      and what it expects holds where it decides (where equally narrow, one without expectation goes first).
  *   5. Else the default. It covers HTTP and TLS only: raw TCP always needs a rule.
  * So one more deny never allows more, and one more allow never denies more.
  *
@@ -60,6 +62,7 @@ struct policy_query {
 	const char *method; /* NULL: a connection */
 	const struct target *target;          /* with a method; NULL: not known, as if it were ambiguous */
 	const struct policy_address *address; /* the one to be dialled; NULL: not resolved yet. A literal needs none. */
+	bool websocket; /* with a method: it is a WebSocket's handshake */
 	bool any_port; /* whether the name may be reached on some port, with any protocol; for name lookups */
 };
 
@@ -72,7 +75,9 @@ enum policy_reason {
 	POLICY_METHOD,     /* "method" */
 	POLICY_PATH,       /* "path" */
 	POLICY_AMBIGUOUS,  /* "ambiguous_path": the path can be read in two ways, and a rule depends on it */
+	POLICY_EXPECT,     /* "expect": the rule is for other bytes than HTTP and TLS */
 	POLICY_TCP,        /* "tcp": the rule is for HTTP and TLS */
+	POLICY_WEBSOCKET,  /* "websocket": a rule refuses WebSocket here */
 	POLICY_RAW_IP,     /* "raw_ip": an address, where only names are allowed */
 	POLICY_ADDRESS,    /* "address": not a public address */
 	POLICY_SELF,       /* "self": the sandbox's own gateway */
@@ -89,6 +94,7 @@ struct verdict {
 	const struct rule *near;     /* likewise: one that almost matched (PORT, METHOD, PATH, TCP); NULL: none */
 	const char *id;              /* borrowed likewise: the rule's, or "default-allow", "default-deny", "builtin" */
 	bool needs_inspection;       /* requests must be seen: a method/path rule could apply, or TLS is to be intercepted */
+	enum rule_expect expect;     /* an allow or ask for raw TCP: what the bytes must be */
 	bool splice;                 /* TLS must not be terminated */
 	bool path_matters;           /* a path rule could apply: send the target in its canonical form only */
 	unsigned int examined;       /* rules that were looked at */

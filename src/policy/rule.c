@@ -286,7 +286,11 @@ static const char *check_origin(const struct rule *r)
 static const char *check_parts(const struct rule *r)
 {
 	if (rule_is_http(r) && (r->tcp || r->kind == RULE_RANGE))
-		return "methods and paths need a host name and HTTP";
+		return "methods, paths and WebSocket need a host name and HTTP";
+	if (r->no_websocket && r->action == RULE_DENY)
+		return "what is denied has no WebSocket: refuse it where the host is allowed";
+	if (r->expect && (r->action == RULE_DENY || rule_is_http(r) || (r->host && !r->tcp) || r->kind == RULE_ANY || r->port == 0))
+		return "what is expected can be said only where any bytes are allowed to one port, as in tcp example.com:22";
 	if (r->tcp && r->action == RULE_DENY)
 		return "raw TCP is refused unless a rule allows it: deny the host instead";
 	if (r->tcp && (r->port == 0 || r->kind == RULE_ANY))
@@ -296,7 +300,7 @@ static const char *check_parts(const struct rule *r)
 	if (r->tls != RULE_TLS_AUTO && (r->action == RULE_DENY || !r->host || r->tcp))
 		return "how TLS is treated can be said only where HTTPS to a name is allowed";
 	if (r->tls == RULE_TLS_SPLICE && (r->kind != RULE_NAME || rule_is_http(r)))
-		return "splicing needs one exact name, without methods and paths";
+		return "splicing needs one exact name, without methods, paths and WebSocket";
 	return NULL;
 }
 
@@ -367,9 +371,14 @@ bool rule_same(const struct rule *a, const struct rule *b)
 	       same_text(a->methods, b->methods) && same_text(a->path, b->path) && same_text(a->sandbox, b->sandbox);
 }
 
+bool rule_says_same(const struct rule *a, const struct rule *b)
+{
+	return a->action == b->action && a->no_websocket == b->no_websocket && a->expect == b->expect;
+}
+
 bool rule_is_http(const struct rule *r)
 {
-	return r->methods || r->path;
+	return r->methods || r->path || r->no_websocket;
 }
 
 unsigned int rule_weight(const struct rule *r)
@@ -430,6 +439,7 @@ static const char *const origins[] = { [RULE_PRESET] = "preset", [RULE_USER] = "
 				       [RULE_REPOSITORY] = "repository" };
 static const char *const modes[] = { [RULE_TLS_AUTO] = "auto", [RULE_TLS_INTERCEPT] = "intercept",
 				     [RULE_TLS_SPLICE] = "splice" };
+static const char *const expects[] = { [RULE_EXPECT_NONE] = "none", [RULE_EXPECT_SSH] = "ssh" };
 
 /* The index of s; n where it is none of the names. */
 static size_t find(const char *s, const char *const *names, size_t n)
@@ -481,4 +491,18 @@ bool rule_tls_from_name(const char *s, enum rule_tls *ret)
 	if (i < ARRAY_LEN(modes))
 		*ret = (enum rule_tls)i;
 	return i < ARRAY_LEN(modes);
+}
+
+const char *rule_expect_name(enum rule_expect expect)
+{
+	return expects[expect];
+}
+
+bool rule_expect_from_name(const char *s, enum rule_expect *ret)
+{
+	size_t i = find(s, expects, ARRAY_LEN(expects));
+
+	if (i < ARRAY_LEN(expects))
+		*ret = (enum rule_expect)i;
+	return i < ARRAY_LEN(expects);
 }

@@ -47,6 +47,12 @@ enum rule_kind {
 /* Who wrote the rule, and so what it may do: a repository's rules only deny, an agent's only reach public names. */
 enum rule_origin { RULE_PRESET, RULE_USER, RULE_AGENT, RULE_REPOSITORY };
 
+/* What the bytes must be where this rule lets any bytes through. */
+enum rule_expect {
+	RULE_EXPECT_NONE,
+	RULE_EXPECT_SSH, /* both sides begin with SSH's identification (RFC 4253 section 4.2) */
+};
+
 /* What happens to TLS where this rule allows. */
 enum rule_tls {
 	RULE_TLS_AUTO,
@@ -63,6 +69,8 @@ struct rule {
 	uint16_t port;     /* 0: every port */
 	bool tcp;          /* written as `tcp ...` */
 	enum rule_tls tls;
+	enum rule_expect expect;
+	bool no_websocket;    /* requests only: a WebSocket handshake is refused, whatever else allows it */
 	bool exfiltration;    /* many tenants behind one name: what is allowed here can carry data to anybody */
 	char *methods;        /* owned: "GET,HEAD", sorted; NULL: every method */
 	char *path;           /* owned: a canonical pattern; NULL: every path */
@@ -82,9 +90,12 @@ void rule_done(struct rule *r);
 
 /* The canonical resource, "tcp **.example.com:22"; always terminated. */
 void rule_print(const struct rule *r, char dst[RULE_RESOURCE_MAX]);
-/* The same resource, methods, path, and sandbox: one of two such rules with the same action is one too many. */
+/* The same resource, methods, path, and sandbox: one of two such rules is one too many. What else a rule says of TLS, WebSocket and
+ * expected bytes does not count: see rule_says_same. */
 bool rule_same(const struct rule *a, const struct rule *b);
-/* Whether it looks at requests, not only at connections. */
+/* Of two for which rule_same holds: whether action, no_websocket and expect are the same, too. */
+bool rule_says_same(const struct rule *a, const struct rule *b);
+/* Whether it looks at requests, not only at connections: methods, a path, or no_websocket. */
 bool rule_is_http(const struct rule *r);
 /* How narrow it is: more is narrower. */
 unsigned int rule_weight(const struct rule *r);
@@ -101,6 +112,8 @@ const char *rule_tls_name(enum rule_tls tls);          /* "intercept" */
 bool rule_action_from_name(const char *s, enum rule_action *ret);
 bool rule_origin_from_name(const char *s, enum rule_origin *ret);
 bool rule_tls_from_name(const char *s, enum rule_tls *ret);
+const char *rule_expect_name(enum rule_expect expect); /* "ssh"; "none" */
+bool rule_expect_from_name(const char *s, enum rule_expect *ret);
 /* Whether all of the name's labels are one registry's: "com", "co.uk". */
 bool rule_is_suffix(const char *host);
 

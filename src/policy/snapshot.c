@@ -123,13 +123,17 @@ static int read_http(const json_t *in, struct rule *r, struct err *err)
 
 static int read_names(const json_t *in, struct rule *r, struct err *err)
 {
-	const char *action, *origin, *tls;
+	const char *action, *origin, *tls, *websocket, *expect;
 	int ret = text_of(in, "action", 16, &action, err);
 
 	if (ret == 0)
 		ret = text_of(in, "origin", 16, &origin, err);
 	if (ret == 0)
 		ret = text_of(in, "tls", 16, &tls, err);
+	if (ret == 0)
+		ret = text_of(in, "websocket", 16, &websocket, err);
+	if (ret == 0)
+		ret = text_of(in, "expect", 16, &expect, err);
 	if (ret < 0)
 		return ret;
 	if (action && !rule_action_from_name(action, &r->action))
@@ -138,6 +142,11 @@ static int read_names(const json_t *in, struct rule *r, struct err *err)
 		return refuse(err, "unknown origin", origin);
 	if (tls && !rule_tls_from_name(tls, &r->tls))
 		return refuse(err, "unknown tls mode", tls);
+	if (websocket && !str_eq(websocket, "deny"))
+		return refuse(err, "websocket is deny, or is not said, but not", websocket);
+	if (expect && !rule_expect_from_name(expect, &r->expect))
+		return refuse(err, "nothing is known of the expected bytes", expect);
+	r->no_websocket = websocket != NULL;
 	return 0;
 }
 
@@ -163,7 +172,7 @@ static int read_rest(const json_t *in, struct rule *r, struct err *err)
 int snapshot_rule_read(const json_t *in, struct rule *r, struct err *err)
 {
 	static const char *const keys[] = { "id",   "action", "resource", "methods", "path",
-					    "tls", "exfiltration", "sandbox", "origin", "source" };
+					    "tls",  "websocket", "expect", "exfiltration", "sandbox", "origin", "source" };
 	int ret = check_keys(in, keys, ARRAY_LEN(keys), err);
 
 	if (ret == 0)
@@ -206,9 +215,10 @@ json_t *snapshot_rule_write(const struct rule *r)
 
 	rule_print(r, resource);
 	/* "*": a value that is NULL leaves its key out. */
-	out = json_pack("{ss ss ss so* ss* ss* so* ss* ss ss*}", "id", r->id, "action", rule_action_name(r->action), "resource",
+	out = json_pack("{ss ss ss so* ss* ss* ss* ss* so* ss* ss ss*}", "id", r->id, "action", rule_action_name(r->action), "resource",
 			resource, "methods", r->methods ? methods_array(r->methods) : NULL, "path", r->path, "tls",
-			r->tls ? rule_tls_name(r->tls) : NULL, "exfiltration", r->exfiltration ? json_true() : NULL,
+			r->tls ? rule_tls_name(r->tls) : NULL, "websocket", r->no_websocket ? "deny" : NULL, "expect",
+			r->expect ? rule_expect_name(r->expect) : NULL, "exfiltration", r->exfiltration ? json_true() : NULL,
 			"sandbox", r->sandbox, "origin", rule_origin_name(r->origin), "source", r->source);
 	/* methods_array out of memory looks like no methods, which would be a wider rule. */
 	if (out && r->methods && !json_object_get(out, "methods")) {

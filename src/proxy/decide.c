@@ -31,6 +31,7 @@ struct ask {
 	char method[RULE_METHOD_MAX + 1];
 	char *path; /* owned; NULL: a connection */
 	char rule[RULE_ID_MAX + 1];
+	bool websocket;
 	bool ending; /* its waits are being told */
 };
 
@@ -101,6 +102,7 @@ static void judge(struct decide *d, const struct flow *f, const struct policy_ad
 		.dest = &f->dest,
 		.method = f->method,
 		.target = f->target,
+		.websocket = f->websocket,
 		.address = at,
 	};
 	policy_decide(d->policy, q, v);
@@ -115,6 +117,7 @@ static void put_into_words(struct decide *d, const struct policy_query *q, const
 		.reason = policy_reason_name(v->reason),
 		.needs_inspection = v->needs_inspection || (d->bound && d->bound(d->bound_user, q->dest)),
 		.splice = v->splice,
+		.ssh = v->expect == RULE_EXPECT_SSH,
 		.path_matters = v->path_matters,
 		.generation = d->policy->generation,
 	};
@@ -246,7 +249,7 @@ static bool ask_is_about(const struct ask *a, const struct flow *f, const char *
 	const char *path = f->target ? f->target->path : NULL;
 
 	return dest_equal(&a->dest, &f->dest) && a->dest.scheme == f->dest.scheme && str_eq(a->rule, rule) &&
-	       str_eq(a->method, f->method ? f->method : "") && (path && a->path ? str_eq(a->path, path) : path == a->path);
+	       a->websocket == f->websocket && str_eq(a->method, f->method ? f->method : "") && (path && a->path ? str_eq(a->path, path) : path == a->path);
 }
 
 static struct ask *ask_new(struct decide *d, const struct flow *f, const char *rule)
@@ -265,6 +268,7 @@ static struct ask *ask_new(struct decide *d, const struct flow *f, const char *r
 	a->decide = d;
 	a->number = ++d->last_ask;
 	a->dest = f->dest;
+	a->websocket = f->websocket;
 	(void)str_format(a->method, sizeof(a->method), "%s", f->method ? f->method : "");
 	(void)str_format(a->rule, sizeof(a->rule), "%s", rule);
 	(void)uv_timer_init(d->loop, &a->timer);

@@ -37,6 +37,7 @@ struct decision {
 	char origin[EXPLAIN_ORIGIN_MAX];
 	bool needs_inspection; /* its requests must be seen */
 	bool splice;           /* its TLS must not be terminated */
+	bool ssh;              /* any bytes, if they begin as SSH does on both sides */
 	bool path_matters;     /* send the target in its canonical form only */
 	uint64_t generation;   /* of the policy that said so */
 	/* Of a refusal, for people: one line without a full stop; the host user's command that would help, or "". */

@@ -46,6 +46,7 @@ struct conn {
 	bool asked;        /* the user allowed it */
 	char rule[RULE_ID_MAX + 1]; /* with asked: by that rule */
 	bool raw;          /* bytes that nobody looks into */
+	bool ssh;          /* raw, but both sides begin as SSH does */
 	struct request *request;   /* owned; NULL before a CONNECT, and after it */
 	struct clienthello *hello; /* owned; NULL before a first byte of TLS */
 	struct decide_wait *wait;
@@ -204,7 +205,7 @@ static void refuse_because(struct conn *c, const char *reason, uint8_t alert, co
 
 static const char *error_name(int error)
 {
-	return error == 0 ? NULL : error == -ETIMEDOUT ? "idle" : error == -ECONNRESET || error == -EPIPE ? "reset" : "failed";
+	return error == 0 ? NULL : error == -ETIMEDOUT ? "idle" : error == -EPROTO ? "not_ssh" : error == -ECONNRESET || error == -EPIPE ? "reset" : "failed";
 }
 
 static void on_spliced(void *user, int error, uint64_t out, uint64_t in)
@@ -224,7 +225,7 @@ static bool is_still_allowed(struct conn *c)
 	struct decision dn;
 
 	decide_now(c->proxy->decide, &c->flow, c->at.address.bits ? &c->at : NULL, c->asked, &dn);
-	return dn.allow && (c->raw || !dn.needs_inspection);
+	return dn.allow && (c->raw || !dn.needs_inspection) && (!dn.ssh || c->ssh);
 }
 
 static void on_policy_changed(struct decide_watch *w)
@@ -261,7 +262,7 @@ static void on_dialled(void *user, struct dial_result *r)
 	}
 	c->state = CONN_SPLICED;
 	guest = TAKE_PTR(c->chan);
-	c->splice = splice_start(guest, r->chan, on_spliced, c);
+	c->splice = splice_start(guest, r->chan, c->ssh, on_spliced, c);
 	if (!c->splice)
 		conn_end(c);
 }
@@ -320,6 +321,7 @@ static void tls_decided(struct conn *c, struct decision *dn)
 static void decided(struct conn *c, struct decision *dn)
 {
 	c->asked = dn->asks && dn->allow;
+	c->ssh = dn->ssh;
 	(void)str_format(c->rule, sizeof(c->rule), "%s", dn->rule);
 	if (!dn->allow)
 		refuse(c, dn, 0);

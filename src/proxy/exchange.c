@@ -151,8 +151,7 @@ static void over(struct exchange *x, enum exchange_how front, enum exchange_how 
 	x->s[EXCHANGE_FRONT].how = front;
 	if (x->s[EXCHANGE_BACK].how == EXCHANGE_DONE)
 		x->s[EXCHANGE_BACK].how = back;
-	if (x->flow.recorded)
-		decide_end(decide_of(x), &x->flow);
+	decide_end(decide_of(x), &x->flow);
 	turn_post(&x->env->proxy->turn, &x->reap);
 }
 
@@ -500,6 +499,7 @@ static void take_request(struct exchange *x, struct httpmsg *m)
 	memcpy(x->method, httpmsg_str(&x->req, x->req.method), x->req.method.n);
 	x->flow.method = x->method;
 	x->flow.target = &x->target;
+	x->flow.websocket = x->req.websocket;
 	if (x->env->refusal) {
 		x->decision = *x->env->refusal;
 		answer(x, page_status(&x->decision));

@@ -41,6 +41,7 @@ struct flow {
 	struct dest dest;
 	const char *method;          /* borrowed; NULL: a connection */
 	const struct target *target; /* borrowed; with a method */
+	bool websocket;              /* with a method: a WebSocket's handshake */
 	const char *injected;        /* static or borrowed; NULL: "none:no_secret" */
 	/* For the end. */
 	bool recorded;       /* the permission stands in the log: an end must follow */

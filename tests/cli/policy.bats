@@ -108,6 +108,32 @@ started() {
 	[ "$(sbx policy ls --json | jq -r '.rules[0].resource')" = api.example.com:443 ]
 }
 
+@test "rules without WebSocket, and for SSH alone" {
+	sbx policy init locked-down
+	[ "$(sbx policy allow chat.example)" = "r1  allow chat.example" ]
+	# Says more than the rule that is there, and takes its place.
+	run -0 --separate-stderr sbx policy allow --no-websocket chat.example
+	[[ $output == "r2  allow chat.example  no WebSocket" && $stderr == *"takes the place of rule r1"* ]]
+	[[ $(sbx policy allow --no-websocket chat.example) == "r2  allow chat.example  no WebSocket  (was there already)" ]]
+	[ "$(sbx policy allow --expect ssh tcp git.example:22)" = "r3  allow tcp git.example:22  expects ssh" ]
+	run -0 sbx policy ls
+	[[ $output == *"chat.example "*"no WebSocket"* && $output == *"git.example:22 "*"expects ssh"* ]]
+	[ "$(sbx policy ls --json | jq -c '[.rules[] | [.websocket, .expect]]')" = '[["deny",null],[null,"ssh"]]' ]
+	# Rules are kept as they were said.
+	sbx daemon stop
+	run -1 sbx policy check --websocket chat.example
+	[[ $output == *"Denied: chat.example:443"*"GET chat.example:443/: rule r2 allows chat.example, but no WebSocket"*"sbx policy rm network --id r2"* ]]
+	run -0 sbx policy check --method GET chat.example
+	run -0 sbx policy explain tcp git.example:22
+	[[ $output == *"expects ssh"*"Bytes:  only what begins as ssh does"* ]]
+	run -1 sbx policy check https://git.example:22/
+	[[ $output == *"tcp git.example:22 is for ssh only"* ]]
+	fails 1 "any bytes are allowed to one port" sbx policy allow --expect ssh git.example:22
+	fails 1 'nothing is known of the expected bytes "smtp"' sbx policy allow --expect smtp tcp mail.example:25
+	fails 1 "host name and HTTP" sbx policy allow --no-websocket tcp git.example:22
+	fails 1 "HTTP's" sbx policy check --websocket tcp git.example:22
+}
+
 @test "rules that are refused say why" {
 	sbx policy init balanced
 	fails 1 "sbx policy init open" sbx policy allow '**'

@@ -2,6 +2,7 @@
 """Upgrades (J, F26): a WebSocket after a handshake that both sides meant, frames that are frames; everything else stays HTTP."""
 import base64
 import hashlib
+import ssl
 import struct
 
 import pytest
@@ -151,3 +152,30 @@ def test_a_refused_upgrade_is_an_answer(world, ws, way):
     response = read_response(conn)
     assert (response.status, response.body) == (426, b"no")
     conn.close()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("tls", ["auto", "intercept"])
+def test_a_host_without_websockets(world, proxy, tls, way):
+    """J04: the handshake is refused however else the host is allowed; its requests are not."""
+    world.reply["/ws"] = origin
+    proxy.policy([allow("ok.test", websocket="deny"), allow("ok.test:80"), allow("ok.test:443", methods=["GET"], path="/ws")], tls=tls)
+    conn = handshake(proxy, way)
+    response = read_response(conn)
+    assert response.status == 403 and b"no WebSocket" in response.body
+    record = proxy.record(event="decision", verdict="deny")
+    assert (record["reason"], record["rule"], record["path"]) == ("websocket", "r0", "/ws")
+    assert world.requests() == []
+    conn.close()
+    assert way.ask(proxy, path="/plain").status == 200
+
+
+def test_a_websocket_is_cut_when_they_are_denied(world, ws):
+    """J04, P01"""
+    conn = handshake(ws, TLS_PLAIN)
+    assert read_head(conn)[0] == 101
+    ws.policy([allow("ok.test", websocket="deny")], tls="intercept")
+    with pytest.raises((Reset, ssl.SSLError)):
+        while True:
+            conn.recv()
+    assert ws.record(event="end")["error"] == "policy_changed"

@@ -5,6 +5,7 @@
  *	struct policy *p = policy_of("allow GET,HEAD /v1/" "** ok.test:443\n"
  *				     "deny @box ok.test\n"     // of the sandbox "box" alone
  *				     "ask tls=splice ok.test\n"
+ *				     "allow ws=no ok.test\n" "allow expect=ssh tcp ok.test:22\n"
  *				     "default allow\n" "range 10.8.0.0/16\n" "tls intercept\n");
  *	decide(p, &(struct asked){ .where = "https ok.test:443", .request = "GET /v1/x", .address = "own 93.184.216.34" }, &v);
  *
@@ -52,6 +53,10 @@ static inline int rule_of(const char *line, const char *id, struct rule *r, stru
 			(void)str_format(r->id, sizeof(r->id), "%s", word + 3);
 		else if (str_starts(word, "tls="))
 			assert_true(rule_tls_from_name(word + 4, &r->tls));
+		else if (str_starts(word, "expect="))
+			assert_true(rule_expect_from_name(word + 7, &r->expect));
+		else if (str_eq(word, "ws=no"))
+			r->no_websocket = true;
 		else if (str_starts(word, "origin="))
 			assert_true(rule_origin_from_name(word + 7, &r->origin));
 		else if (word[0] >= 'A' && word[0] <= 'Z' && !strpbrk(word, ".:"))
@@ -111,7 +116,7 @@ static inline struct policy *policy_of(const char *text)
 /* A question. */
 struct asked {
 	const char *where;   /* "SCHEME HOST:PORT" */
-	const char *request; /* "METHOD" or "METHOD /path"; NULL: a connection */
+	const char *request; /* "METHOD" or "METHOD /path", "WS" for a WebSocket's GET; NULL: a connection */
 	const char *address; /* "[own |link ]ADDRESS"; NULL: not resolved */
 	const char *sandbox;
 };
@@ -149,7 +154,8 @@ static inline void with_query(const struct asked *q, void (*use)(const struct po
 		const char *path = strchr(q->request, ' ');
 
 		(void)str_format(method, sizeof(method), "%.*s", (int)strcspn(q->request, " "), q->request);
-		query.method = method;
+		query.websocket = str_eq(method, "WS");
+		query.method = query.websocket ? "GET" : method;
 		if (path) {
 			assert_int_equal(target_parse(path + 1, strlen(path + 1), &target), 0);
 			query.target = &target;

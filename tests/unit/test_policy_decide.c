@@ -307,6 +307,84 @@ static void raw_tcp(void **state)
 	CHECK(p, NULL, rows);
 }
 
+static void web_sockets(void **state)
+{
+	static const struct row rows[] = {
+		{ "https a.test:443", "WS /x", NULL, "deny websocket no" },
+		{ "http a.test:443", "WS /x", NULL, "deny websocket no" },
+		{ "https a.test:443", "GET /x", NULL, "allow rule no" },
+		{ "https a.test:8443", "WS /x", NULL, "allow rule wide" },
+		{ "https b.test:443", "WS /chat/x", NULL, "deny websocket some" },
+		{ "https b.test:443", "GET /chat/x", NULL, "allow rule narrow" },
+		{ "https b.test:443", "GET /chat/y", NULL, "allow rule some" },
+		{ "https b.test:443", "WS /other", NULL, "allow rule all" },
+		{ "https b.test:443", "WS /a/../chat", NULL, "deny websocket some" },
+		{ "https c.test:443", "WS /", NULL, "deny websocket asked" },
+		{ "https c.test:443", "GET /", NULL, "ask rule asked" },
+		{ "tcp a.test:443", NULL, NULL, "deny tcp default-deny" },
+		{ "tcp d.test:443", NULL, NULL, "allow rule any" },
+	};
+	/* However narrow an allow without it is: what refuses WebSocket does so as a deny. */
+	auto_(policy) struct policy *p = policy_of("allow id=wide origin=preset **.test\nallow id=no ws=no a.test:443\nallow id=all b.test\n"
+						   "allow id=some ws=no /chat/** b.test:443\nallow id=narrow GET /chat/x b.test:443\n"
+						   "ask id=asked ws=no c.test:443\nallow id=d ws=no d.test\nallow id=any tcp d.test:443\n");
+	static const char *const refused[] = { "deny ws=no a.test", "allow ws=no tcp a.test:22", "allow ws=no 10.1.0.0/16",
+					       "allow ws=no tls=splice a.test" };
+	struct verdict v;
+	struct rule r;
+
+	/* Narrower for requests, and still not for WebSocket. */
+	decide(p, &(struct asked){ .where = "https b.test:443", .request = "WS /chat/x" }, &v);
+	assert_string_equal(v.id, "some");
+	CHECK(p, NULL, rows);
+	decide(p, &(struct asked){ .where = "https a.test:443" }, &v);
+	assert_true(v.action == RULE_ALLOW && v.needs_inspection && !v.path_matters);
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		assert_true(rule_of(refused[i], "x", &r, NULL) < 0);
+}
+
+static void expected_bytes(void **state)
+{
+	static const struct row rows[] = {
+		{ "tcp ssh.test:22", NULL, NULL, "allow rule s" },
+		{ "https ssh.test:22", NULL, NULL, "deny expect default-deny" },
+		{ "http ssh.test:22", "GET /", NULL, "deny expect default-deny" },
+		{ "https both.test:22", NULL, NULL, "allow rule web" },
+		{ "https 93.184.216.34:22", NULL, NULL, "deny expect default-deny" },
+		{ "http host.docker.internal:2222", "GET /", NULL, "deny localhost builtin" },
+		{ "https any.test:22", NULL, NULL, "allow rule any" },
+	};
+	static const struct {
+		const char *where;
+		enum rule_expect want;
+	} says[] = {
+		{ "tcp ssh.test:22", RULE_EXPECT_SSH },          { "tcp both.test:22", RULE_EXPECT_SSH },
+		{ "tcp 93.184.216.34:22", RULE_EXPECT_SSH },     { "tcp host.docker.internal:2222", RULE_EXPECT_SSH },
+		{ "tcp any.test:22", RULE_EXPECT_NONE },         { "tcp ask.test:22", RULE_EXPECT_SSH },
+		{ "tcp narrow.wide.test:22", RULE_EXPECT_SSH },  { "tcp other.wide.test:22", RULE_EXPECT_NONE },
+		{ "tcp [2606:2800:220:1::10]:22", RULE_EXPECT_NONE },
+	};
+	static const char *const refused[] = { "deny expect=ssh ssh.test:22", "allow expect=ssh ssh.test:22", "allow expect=ssh 10.1.0.0/16",
+					       "allow expect=ssh GET tcp ssh.test:22" };
+	auto_(policy) struct policy *p = policy_of(
+		"allow id=s expect=ssh tcp ssh.test:22\nallow expect=ssh tcp both.test:22\nallow id=web both.test:22\n"
+		"allow expect=ssh 93.184.216.0/24:22\nallow expect=ssh localhost:2222\nask expect=ssh tcp ask.test:22\n"
+		/* Equally narrow: the one that expects nothing. */
+		"allow id=1 expect=ssh tcp any.test:22\nallow id=any tcp any.test:22\n"
+		"allow tcp **.wide.test:22\nallow expect=ssh tcp narrow.wide.test:22\nallow [2606:2800:220:1::10]:22\n");
+	struct verdict v;
+	struct rule r;
+
+	CHECK(p, NULL, rows);
+	for (size_t i = 0; i < ARRAY_LEN(says); i++) {
+		decide(p, &(struct asked){ .where = says[i].where }, &v);
+		if (v.action == RULE_DENY || v.expect != says[i].want)
+			fail_msg("%s: %s, expects %s", says[i].where, rule_action_name(v.action), rule_expect_name(v.expect));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		assert_true(rule_of(refused[i], "x", &r, NULL) < 0);
+}
+
 static void asking(void **state)
 {
 	static const struct row rows[] = {
@@ -434,16 +512,16 @@ static unsigned int random_below(unsigned int n)
 static const char *const resources[] = {
 	"a.test", "b.a.test", "*.a.test", "**.a.test", "**.test", "a.test:443", "a.test:80", "*.a.test:443", "10.0.0.0/8", "10.1.2.3",
 	"93.184.216.0/24", "93.184.216.34:443", "2606:2800::/32", "localhost:443", "tcp a.test:443", "tcp *.a.test:22",
-	"tcp b.a.test:443",
+	"tcp b.a.test:443", "expect=ssh tcp a.test:443", "expect=ssh tcp *.a.test:22",
 };
-static const char *const https[] = { "", "", "", "", " GET", " GET,POST", " /v1/**", " GET /v1/*", " /v1/x%2Fy" };
+static const char *const https[] = { " ws=no", "", "", "", "", " GET", " GET,POST", " /v1/**", " GET /v1/*", " /v1/x%2Fy" };
 static const char *const scopes[] = { "", "", "", " @box" };
 static const char *const wheres[] = {
 	"https a.test:443", "http a.test:80", "tcp a.test:443", "https b.a.test:443", "tcp b.a.test:22", "https c.b.a.test:8443",
 	"https 10.1.2.3:443", "tcp 93.184.216.34:443", "https [2606:2800:220:1::10]:443", "http host.docker.internal:443",
 	"https x.test:443", "https other.example:443",
 };
-static const char *const asks[] = { NULL, "GET", "GET /v1/x", "POST /v1/x", "GET /v1/x%2fy", "DELETE /", "GET /v1/../x" };
+static const char *const asks[] = { NULL, "GET", "GET /v1/x", "POST /v1/x", "GET /v1/x%2fy", "DELETE /", "GET /v1/../x", "WS /v1/x" };
 static const char *const addresses[] = { NULL,       "93.184.216.34", "10.1.2.3", "own 93.184.216.34", "link 10.1.2.3",
 					 "127.0.0.1", "64:ff9b::a01:203" };
 
@@ -537,6 +615,9 @@ static void one_more_rule(enum rule_action action)
 
 			decide(p, &q, &before);
 			decide(more, &q, &after);
+			/* What refuses WebSocket is a deny for it. */
+			if (action == RULE_ALLOW && strstr(line, "ws=no") && q.request && str_starts(q.request, "WS"))
+				continue;
 			if (action == RULE_DENY ? after.action > before.action : after.action < before.action)
 				fail_msg("%s: %s %s became %s with %s", q.where, q.request ? q.request : "-",
 					 rule_action_name(before.action), rule_action_name(after.action), line);
@@ -560,7 +641,7 @@ static void one_more_allow_never_denies_more(void **state)
 static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
 	return a->action == b->action && a->reason == b->reason && str_eq(a->id, b->id) && a->explicit == b->explicit &&
-	       a->needs_inspection == b->needs_inspection && a->splice == b->splice && a->path_matters == b->path_matters &&
+	       a->needs_inspection == b->needs_inspection && a->splice == b->splice && a->expect == b->expect && a->path_matters == b->path_matters &&
 	       (a->near == NULL) == (b->near == NULL) && (!a->near || str_eq(a->near->id, b->near->id)) &&
 	       a->examined == b->examined;
 }
@@ -675,6 +756,8 @@ int main(void)
 		cmocka_unit_test(requests),
 		cmocka_unit_test(git_pushes),
 		cmocka_unit_test(raw_tcp),
+		cmocka_unit_test(web_sockets),
+		cmocka_unit_test(expected_bytes),
 		cmocka_unit_test(asking),
 		cmocka_unit_test(sandboxes),
 		cmocka_unit_test(how_tls_is_treated),

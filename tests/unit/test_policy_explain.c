@@ -106,10 +106,15 @@ static void words(void **state)
 		{ { .where = "https rep.test:443" }, "rep.test:443: rule r4 denies rep.test", "repository",
 		  "sbx policy rm network --id r4" },
 		{ { .where = "https ask.test:443" }, "ask.test:443: rule r5 asks about ask.test", "user", "" },
+		{ { .where = "https chat.test:443", .request = "WS /x" },
+		  "GET chat.test:443/x: rule r7 allows chat.test, but no WebSocket", "user", "sbx policy rm network --id r7" },
+		{ { .where = "tcp ssh.test:22" }, "ssh.test:22: rule r8 allows tcp ssh.test:22, expects ssh", "user", "" },
+		{ { .where = "https ssh.test:22" }, "no rule allows ssh.test:22: tcp ssh.test:22 is for ssh only", "default",
+		  "sbx policy allow network ssh.test:22" },
 	};
 	auto_(policy) struct policy *p =
 		policy_of("allow ok.test:443\ndeny no.test\nallow GET /v1/** api.test\ndeny origin=repository rep.test\nask ask.test\n"
-			  "deny POST api.test\n");
+			  "deny POST api.test\nallow ws=no chat.test\nallow expect=ssh tcp ssh.test:22\n");
 
 	check_rows(p, rows, ARRAY_LEN(rows));
 }

@@ -249,6 +249,8 @@ static void sameness(void **state)
 		{ "allow 10.0.0.0/8", "allow 10.0.0.0/9", false },
 		{ "allow 10.0.0.1/32", "allow 10.0.0.1", true },
 		{ "allow tcp ok.test:22", "allow ok.test:22", false },
+		{ "allow tcp ok.test:22", "allow expect=ssh tcp ok.test:22", true },
+		{ "allow ok.test", "allow ws=no ok.test", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -258,6 +260,7 @@ static void sameness(void **state)
 		assert_int_equal(rule_of(cases[i].b, "b", &b, NULL), 0);
 		if (rule_same(&a, &b) != cases[i].same || rule_same(&b, &a) != cases[i].same)
 			fail_msg("%s, %s", cases[i].a, cases[i].b);
+		assert_int_equal(rule_says_same(&a, &b), a.action == b.action && !strstr(cases[i].b, "ws=") && !strstr(cases[i].b, "expect="));
 		rule_done(&a);
 		rule_done(&b);
 	}
@@ -313,6 +316,7 @@ static void names_of_enums(void **state)
 	enum rule_action action = RULE_ASK;
 	enum rule_origin origin = RULE_AGENT;
 	enum rule_tls tls = RULE_TLS_SPLICE;
+	enum rule_expect expect = RULE_EXPECT_NONE;
 
 	for (int i = RULE_DENY; i <= RULE_ALLOW; i++)
 		assert_true(rule_action_from_name(rule_action_name((enum rule_action)i), &action) && (int)action == i);
@@ -320,6 +324,9 @@ static void names_of_enums(void **state)
 		assert_true(rule_origin_from_name(rule_origin_name((enum rule_origin)i), &origin) && (int)origin == i);
 	for (int i = RULE_TLS_AUTO; i <= RULE_TLS_SPLICE; i++)
 		assert_true(rule_tls_from_name(rule_tls_name((enum rule_tls)i), &tls) && (int)tls == i);
+	for (int i = RULE_EXPECT_NONE; i <= RULE_EXPECT_SSH; i++)
+		assert_true(rule_expect_from_name(rule_expect_name((enum rule_expect)i), &expect) && (int)expect == i);
+	assert_false(rule_expect_from_name("smtp", &expect));
 	assert_false(rule_action_from_name("Allow", &action) || rule_action_from_name("", &action));
 	assert_false(rule_origin_from_name("x", &origin) || rule_tls_from_name("x", &tls));
 	assert_int_equal(action, RULE_ALLOW);

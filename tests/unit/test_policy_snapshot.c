@@ -43,7 +43,7 @@ static void same_policies(const struct policy *a, const struct policy *b)
 		const struct rule *ra = &a->rules.rules[i], *rb = &b->rules.rules[i];
 
 		assert_string_equal(ra->id, rb->id);
-		assert_true(rule_same(ra, rb) && ra->action == rb->action && ra->tls == rb->tls && ra->origin == rb->origin &&
+		assert_true(rule_same(ra, rb) && rule_says_same(ra, rb) && ra->tls == rb->tls && ra->origin == rb->origin &&
 			    ra->exfiltration == rb->exfiltration);
 		assert_true(ra->source ? rb->source && str_eq(ra->source, rb->source) : !rb->source);
 	}
@@ -53,7 +53,7 @@ static void loading_gives_what_was_dumped(void **state)
 {
 	auto_(policy) struct policy *p =
 		policy_of("allow GET,POST /v1/** ok.test:443\ndeny @box 10.0.0.0/8\nask tcp *.ssh.test:22\nallow tls=splice pin.test\n"
-			  "allow localhost:80\ndeny **\ndeny origin=repository x.test\nallow [2606:2800::1]:443\nrange 10.8.0.0/16\n"
+			  "allow localhost:80\nallow ws=no *.ws.test\nask expect=ssh tcp git.test:22\ndeny **\ndeny origin=repository x.test\nallow [2606:2800::1]:443\nrange 10.8.0.0/16\n"
 			  "range fd00::/8\ndefault ask\ntls intercept\n");
 	auto_(policy) struct policy *again = NULL;
 	auto_free char *text = NULL, *second = NULL;
@@ -137,6 +137,10 @@ static void refusals(void **state)
 		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"path\":7}"), "path" },
 		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"tls\":\"none\"}"), "tls" },
 		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"god\"}"), "origin" },
+		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"websocket\":\"allow\"}"), "websocket" },
+		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"websocket\":true}"), "websocket" },
+		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test:22\",\"origin\":\"user\",\"expect\":\"ssh\"}"), "expected" },
+		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"tcp ok.test:22\",\"origin\":\"user\",\"expect\":\"smtp\"}"), "smtp" },
 		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"exfiltration\":1}"),
 		  "exfiltration" },
 		{ RULES("{\"id\":\"a\",\"action\":\"allow\",\"resource\":\"ok.test\",\"origin\":\"user\",\"sandbox\":\"\"}"), "sandbox" },

@@ -458,7 +458,7 @@ static void start_splice(struct fixture *f, struct pump_test *t)
 	*t = (struct pump_test){ .f = f, .left = one[0], .right = two[0] };
 	assert_int_equal(io_set_nonblock(t->left, true), 0);
 	assert_int_equal(io_set_nonblock(t->right, true), 0);
-	t->splice = splice_start(sock_new(&f->loop, &f->turn, one[1]), sock_new(&f->loop, &f->turn, two[1]), on_spliced, t);
+	t->splice = splice_start(sock_new(&f->loop, &f->turn, one[1]), sock_new(&f->loop, &f->turn, two[1]), false, on_spliced, t);
 	assert_non_null(t->splice);
 }
 

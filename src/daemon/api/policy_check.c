@@ -103,11 +103,16 @@ static int read_request(const json_t *body, struct question *q, struct err *err)
 		r = field_string(body, "method", false, &method, err);
 	if (r < 0)
 		return r;
+	r = field_bool(body, "websocket", false, &q->query.websocket, err);
+	if (r < 0)
+		return r;
 	path = path ? path : q->path[0] ? q->path : NULL;
-	if (!path && !method)
+	if (!path && !method && !q->query.websocket)
 		return 0;
 	if (q->dest.scheme == DEST_TCP)
-		return err_set(err, ERR_INVALID, EINVAL, "methods and paths are HTTP's: nobody sees them in raw TCP");
+		return err_set(err, ERR_INVALID, EINVAL, "methods, paths and WebSocket are HTTP's: nobody sees them in raw TCP");
+	if (q->query.websocket && method && !str_eq(method, "GET"))
+		return err_set(err, ERR_INVALID, EINVAL, "a WebSocket begins with GET");
 	q->query.method = method ? method : "GET";
 	if (!path)
 		path = "/";
@@ -142,7 +147,7 @@ static int read_rest(struct request *r, struct question *q, struct err *err)
 
 static int read_question(struct request *r, struct question *q, struct err *err)
 {
-	static const char *const keys[] = { "target", "sandbox", "method", "path", "address", NULL };
+	static const char *const keys[] = { "target", "sandbox", "method", "path", "websocket", "address", NULL };
 	const char *target = NULL;
 	int e = field_only(r->body, "the request", keys, err);
 
@@ -181,11 +186,11 @@ static json_t *answer_json(const struct policy *p, const struct question *q)
 	explain_verdict(&q->query, &v, why);
 	explain_origin(p, &v, origin);
 	explain_remedy(&q->query, &v, remedy);
-	return json_pack("{s:s, s:s, s:b, s:s, s:b, s:s, s:s, s:s, s:s, s:s*, s:b, s:b, s:b, s:s*, s:I}", "target", target,
+	return json_pack("{s:s, s:s, s:b, s:s, s:b, s:s, s:s, s:s, s:s, s:s*, s:b, s:b, s:s*, s:b, s:s*, s:I}", "target", target,
 			 "scheme", dest_scheme_name(q->dest.scheme), "allowed", v.action == RULE_ALLOW, "action",
 			 rule_action_name(v.action), "explicit", v.explicit, "reason", policy_reason_name(v.reason), "rule",
 			 v.id, "origin", origin, "explanation", why, "remedy", remedy[0] ? remedy : NULL, "needs_inspection",
-			 v.needs_inspection, "splice", v.splice, "exfiltration", v.rule && v.rule->exfiltration, "raw_tcp",
+			 v.needs_inspection, "splice", v.splice, "expect", v.expect ? rule_expect_name(v.expect) : NULL, "exfiltration", v.rule && v.rule->exfiltration, "raw_tcp",
 			 q->dest.scheme != DEST_TCP ? raw_action(p, q) : NULL, "generation", (json_int_t)p->generation);
 }
 

@@ -57,7 +57,7 @@ void api_rules(struct request *r)
 /* One resource with what the request says of all of them. */
 static int read_one(const json_t *body, const char *resource, const char *sandbox, struct rule *r, struct err *err)
 {
-	static const char *const shared[] = { "action", "methods", "path", "tls" };
+	static const char *const shared[] = { "action", "methods", "path", "tls", "websocket", "expect" };
 	char ascii[RULE_RESOURCE_MAX];
 	json_t *in;
 	int ret = idn_to_ascii(resource, ascii, err);
@@ -90,7 +90,8 @@ static int read_sandbox(struct request *r, const char **ret, struct err *err)
 
 static int read_batch(struct request *r, struct batch *b, struct err *err)
 {
-	static const char *const keys[] = { "action", "resources", "methods", "path", "tls", "sandbox", NULL };
+	static const char *const keys[] = { "action", "resources", "methods",  "path", "tls",
+					    "websocket", "expect", "sandbox", NULL };
 	const json_t *list = json_object_get(r->body, "resources");
 	const char *action = NULL, *sandbox = NULL;
 	int e = field_only(r->body, "the request", keys, err);
