@@ -284,8 +284,8 @@ void boot_machine_ended(struct machine *m)
 		attempt(m);
 		return;
 	}
-	/* An emulated kernel's first second dies now and then under load; nothing of the sandbox is in the machine yet. */
-	if (!m->greeted && !m->tried_again && !m->accel.kvm && !no_namespaces(words)) {
+	/* An emulated kernel dies now and then in its first seconds under load. No program of the sandbox ran yet. */
+	if (!m->tried_again && !m->accel.kvm && !no_namespaces(words)) {
 		log_warn("event=boot_again words=\"%s\"", words);
 		m->tried_again = true;
 		machine_discard(m);

@@ -5,6 +5,7 @@
 #include "vm/machine.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 
 /* How long clients may take to read what they were last sent. */
 #define DRAIN_MS 2000
+/* How long after the file door a machine that ends may last. */
+#define ENDS_TOGETHER_MS 1000
 /* Of a stop's time, what is left for QEMU once the guest has had its share. */
 #define QUIT_MS 2000
 
@@ -255,6 +258,14 @@ static void on_qemu_exit(uv_poll_t *h, int status, int events)
 		finish(m, MACHINE_STOPPED);
 }
 
+/* Its door ends with the machine, whose own end says more. */
+static bool machine_has_ended(const struct machine *m)
+{
+	struct pollfd p = { .fd = m->qemu.pidfd, .events = POLLIN };
+
+	return m->qemu.pidfd >= 0 && poll(&p, 1, ENDS_TOGETHER_MS) == 1;
+}
+
 /* Without its file server the guest gets errors on its workspaces, but lives: what it holds can still be saved. */
 static void on_fs_exit(uv_poll_t *h, int status, int events)
 {
@@ -267,7 +278,7 @@ static void on_fs_exit(uv_poll_t *h, int status, int events)
 	own_close_p(&m->fs.pidfd);
 	m->fs.pid = 0;
 	console_drain(m->fs_err);
-	if (m->state != MACHINE_STARTING && m->state != MACHINE_RUNNING)
+	if ((m->state != MACHINE_STARTING && m->state != MACHINE_RUNNING) || (code == 0 && machine_has_ended(m)))
 		return;
 	(void)err_set(&err, ERR_INTERNAL, 0,
 		      "the file server ended (status 0x%x, %.200s): workspaces give errors until the sandbox is stopped and run again",
