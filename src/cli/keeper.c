@@ -72,10 +72,15 @@ int keeper_change(struct cli *c, const struct secretmsg_request *q)
 
 static bool has_any(const struct cli *c)
 {
+	static const char *const names[] = { "secrets.json", "secrets.enc" };
 	char path[sizeof(c->dirs.state) + 32];
+	bool any = false;
 
-	(void)str_format(path, sizeof(path), "%s/keeper/secrets/secrets.json", c->dirs.state);
-	return access(path, F_OK) == 0;
+	for (size_t i = 0; i < ARRAY_LEN(names) && !any; i++) {
+		(void)str_format(path, sizeof(path), "%s/keeper/secrets/%s", c->dirs.state, names[i]);
+		any = access(path, F_OK) == 0;
+	}
+	return any;
 }
 
 struct secretmsg_list *keeper_list(struct cli *c)

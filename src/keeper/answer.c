@@ -89,11 +89,11 @@ static int change(const struct keeper *k, const struct secretmsg_request *q, str
 static int give_list(const struct keeper *k, const char *sandbox, struct buf *out)
 {
 	auto_free struct secretmsg_list *l = calloc(1, sizeof(*l));
+	struct err err = { 0 };
 
 	if (!l)
 		return -ENOMEM;
-	vault_list(k->vault, sandbox, l);
-	return secretmsg_encode_list(l, out);
+	return vault_list(k->vault, sandbox, l, &err) < 0 ? secretmsg_encode_error(&err, out) : secretmsg_encode_list(l, out);
 }
 
 static int give_injection(const struct keeper *k, const struct peer *p, const struct secretmsg_request *q, struct buf *out,
@@ -149,6 +149,68 @@ static int answer_secrets(const struct keeper *k, const struct peer *p, const st
 	return r;
 }
 
+/* --- the store --- */
+
+static const char *const store_events[] = {
+	[STOREMSG_UNLOCK] = "unlocked", [STOREMSG_LOCK] = "locked", [STOREMSG_PROTECT] = "protected", [STOREMSG_RESET] = "reset",
+};
+
+static int change_store(const struct keeper *k, const struct storemsg_request *q, struct err *err)
+{
+	switch (q->op) {
+	case STOREMSG_UNLOCK:
+		return store_unlock(k->store, q->key, q->expires_s, err);
+	case STOREMSG_PROTECT:
+		return store_protect(k->store, &q->lock, q->key, err);
+	case STOREMSG_RESET:
+		return store_reset(k->store, err);
+	default:
+		if (!store_encrypts(k->store))
+			return err_set(err, ERR_CONFLICT, EINVAL, "the secrets are not encrypted: there is nothing to lock");
+		store_lock(k->store, "by `sbx secret lock`");
+		return 0;
+	}
+}
+
+static int store_op(const struct keeper *k, const struct peer *p, const struct storemsg_request *q, struct buf *out, struct answer_news *ret)
+{
+	struct storemsg_status status;
+	struct err err = { 0 };
+	int r;
+
+	if (p->ca)
+		r = err_set(&err, ERR_DENIED, EPERM, "a sandbox's own connection may not do this");
+	else if (q->op == STOREMSG_STATUS)
+		r = 0;
+	else
+		r = change_store(k, q, &err);
+	if (r < 0)
+		return secretmsg_encode_error(&err, out);
+	if (q->op == STOREMSG_STATUS) {
+		store_status(k->store, &status);
+		return storemsg_encode_status(&status, out);
+	}
+	log_info("event=store_%s", store_events[q->op]);
+	/* What it no longer gives is wiped at once; what is wrong with it is said when it is asked for. */
+	(void)vault_sync(k->vault, NULL);
+	ret->secrets = true;
+	return secretmsg_encode_ok(out);
+}
+
+/* 1: the message is about something else. */
+static int answer_store(const struct keeper *k, const struct peer *p, const struct buf *message, struct buf *out, struct answer_news *ret)
+{
+	struct storemsg_request q = { 0 };
+	struct err err = { 0 };
+	int r = storemsg_decode((const char *)buf_bytes(message), buf_len(message), &q, &err);
+
+	if (r == -ENOENT && err.kind == ERR_NONE)
+		return 1;
+	r = r < 0 ? secretmsg_encode_error(&err, out) : store_op(k, p, &q, out, ret);
+	explicit_bzero(&q, sizeof(q));
+	return r;
+}
+
 static void version(const struct keeper *k, struct keepermsg_reply *reply)
 {
 	(void)str_format(reply->version, sizeof(reply->version), "%s", SBX_VERSION);
@@ -167,6 +229,8 @@ int answer(const struct keeper *k, struct peer *p, const struct buf *message, st
 	if (!reply)
 		return -ENOMEM;
 	r = answer_secrets(k, p, message, out, ret);
+	if (r > 0)
+		r = answer_store(k, p, message, out, ret);
 	if (r <= 0)
 		return r;
 	if (keepermsg_decode((const char *)buf_bytes(message), buf_len(message), &q, &reply->error) < 0)

@@ -18,6 +18,7 @@
 struct keeper {
 	struct home home;
 	struct confined confined;
+	struct store *store; /* owned */
 	struct vault *vault; /* owned */
 };
 

@@ -98,11 +98,20 @@ static int ask_forget(const struct place *p, const struct keepermsg_request *q, 
 
 static int forget_secrets(const struct home *home, const char *id, struct err *err)
 {
-	struct vault *v = vault_open(home->fd, err);
+	struct store *s = NULL;
+	struct vault *v = NULL;
 	bool any;
-	int r = v ? vault_forget(v, id, &any, err) : err_code(err);
+	int r = ca_setup(err);
 
+	/* Without a key: of what is encrypted the index is enough. */
+	if (r == 0 && !(s = store_open(home->fd, err)))
+		r = err_code(err);
+	if (r == 0 && !(v = vault_open(s)))
+		r = err_errno(err, ENOMEM, "the secrets");
+	if (r == 0)
+		r = vault_forget(v, id, &any, err);
 	vault_free(v);
+	store_free(s);
 	return r;
 }
 
@@ -148,8 +157,10 @@ static int start(struct place *p, struct keeper *k, int *ret_listener, struct er
 		r = home_open(&k->home, p->dirs.state, err);
 	if (r == 0)
 		r = ca_setup(err);
-	if (r == 0 && !(k->vault = vault_open(k->home.fd, err)))
+	if (r == 0 && !(k->store = store_open(k->home.fd, err)))
 		r = err_code(err);
+	if (r == 0 && !(k->vault = vault_open(k->store)))
+		r = err_errno(err, ENOMEM, "the secrets");
 	if (r < 0)
 		return r;
 	listener = io_packet_listen(p->runtime, SOCKET_NAME, BACKLOG);
@@ -177,6 +188,7 @@ static int serve(struct place *p, uint64_t idle_s, struct err *err)
 	if (r == 0)
 		log_info("event=ended reason=idle");
 	vault_free(k.vault);
+	store_free(k.store);
 	home_close(&k.home);
 	return r;
 }

@@ -26,6 +26,7 @@ struct server {
 	int listener;                /* borrowed */
 	int idle_ms;
 	uint64_t empty_since_ms; /* valid while there is no connection */
+	int store_ms;            /* until the store locks itself; -1: it does not */
 	size_t n;                /* used ones are first */
 	struct connection connections[SERVER_CONNECTIONS_MAX];
 	struct buf in, out;
@@ -133,6 +134,19 @@ static void drop_silent(struct server *s, uint64_t now)
 			drop(s, i);
 }
 
+/* What was unlocked for a time: whoever is attached learns that it is over. */
+static void tick_store(struct server *s)
+{
+	uint64_t before = store_generation(s->keeper->store);
+
+	s->store_ms = store_tick(s->keeper->store);
+	if (store_generation(s->keeper->store) == before)
+		return;
+	log_info("event=store_locked reason=time");
+	(void)vault_sync(s->keeper->vault, NULL);
+	tell_attached(s);
+}
+
 /* Until the next deadline; -1: there is none. */
 static int time_left(const struct server *s, uint64_t now)
 {
@@ -141,6 +155,8 @@ static int time_left(const struct server *s, uint64_t now)
 	for (size_t i = 0; i < s->n; i++)
 		if (!s->connections[i].peer.ca && s->connections[i].heard_ms + SERVER_SILENT_MS < next)
 			next = s->connections[i].heard_ms + SERVER_SILENT_MS;
+	if (s->store_ms >= 0 && now + (uint64_t)s->store_ms < next)
+		next = now + (uint64_t)s->store_ms;
 	if (next == UINT64_MAX)
 		return -1;
 	return next <= now ? 0 : (int)(next - now);
@@ -158,12 +174,14 @@ static int once(struct server *s)
 	p[n] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
 	if (poll(p, n + 1, time_left(s, now)) < 0)
 		return errno == EINTR ? 0 : -errno;
+	tick_store(s);
 	/* From the end, and by descriptor: serving one may let go of others. */
 	for (size_t i = n; i-- > 0;)
 		if (p[i].revents && i < s->n && s->connections[i].fd == p[i].fd)
 			serve(s, i);
 	if (p[n].revents)
 		accept_one(s);
+	tick_store(s);
 	now = io_now_ms();
 	drop_silent(s, now);
 	return s->n == 0 && now - s->empty_since_ms >= (uint64_t)s->idle_ms ? 1 : 0;
@@ -180,6 +198,7 @@ int server_run(const struct keeper *k, int listen_fd, int idle_ms, struct err *e
 	s->listener = listen_fd;
 	s->idle_ms = idle_ms;
 	s->empty_since_ms = io_now_ms();
+	s->store_ms = store_tick(k->store);
 	buf_init(&s->in, KEEPERMSG_MAX_BYTES);
 	buf_init(&s->out, KEEPERMSG_MAX_BYTES);
 	do

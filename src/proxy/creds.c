@@ -60,8 +60,11 @@ static void on_list(void *user, const char *text, size_t n, int error)
 		log_warn("event=credentials error=%s", strerror(error ? -error : ENOMEM));
 		return;
 	}
-	if (secretmsg_decode_list(text, n, now, &err) < 0)
+	if (secretmsg_decode_list(text, n, now, &err) < 0) {
+		/* What was bound stays bound; where nothing is known yet, everything is. */
 		log_warn("event=credentials error=\"%s\"", err.msg);
+		return;
+	}
 	remember(c, now);
 	c->list = *now;
 	c->known = true;
