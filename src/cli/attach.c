@@ -19,8 +19,10 @@
 
 #include "base/io.h"
 #include "base/str.h"
+#include "cli/offers.h"
 #include "cli/sink.h"
 #include "cli/term.h"
+#include "cli/vmcall.h"
 #include "wire/record.h"
 
 #define STARTED_MS (3 * 60 * 1000)
@@ -34,6 +36,7 @@ struct session {
 	const struct attach *spec;
 	int fd;    /* the supervisor; owned */
 	int sigfd; /* owned; -1 before `started` */
+	struct offers offers; /* where it opens URLs */
 	sigset_t old_mask;
 	struct buf in;  /* one record at most is complete in it */
 	struct buf out; /* empty before more input is read */
@@ -382,7 +385,7 @@ static void read_signals(struct session *s)
 
 /* ---- the loop ---- */
 
-enum { P_VM, P_SIGNALS, P_INPUT, P_SINK, P_COUNT };
+enum { P_VM, P_SIGNALS, P_INPUT, P_SINK, P_OFFERS, P_COUNT };
 
 static void want(const struct session *s, struct pollfd p[P_COUNT])
 {
@@ -394,6 +397,7 @@ static void want(const struct session *s, struct pollfd p[P_COUNT])
 	p[P_SIGNALS] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
 	p[P_INPUT] = (struct pollfd){ .fd = s->input_open && !wants_out ? STDIN_FILENO : -1, .events = POLLIN };
 	p[P_SINK] = (struct pollfd){ .fd = wants_in ? -1 : s->sinks[s->sink].fd, .events = POLLOUT };
+	p[P_OFFERS] = (struct pollfd){ .fd = s->offers.fd, .events = POLLIN };
 }
 
 static int turn(struct session *s)
@@ -414,6 +418,8 @@ static int turn(struct session *s)
 	r = 0;
 	if (p[P_SIGNALS].revents)
 		read_signals(s);
+	if (p[P_OFFERS].revents && !s->ended)
+		offers_read(&s->offers);
 	if (p[P_SINK].revents && !s->ended)
 		r = write_output(s);
 	if (r == 0 && (p[P_VM].revents & (POLLOUT | POLLERR | POLLHUP)) && buf_len(&s->out) > 0)
@@ -427,24 +433,18 @@ static int turn(struct session *s)
 
 static int connect_vm(struct session *s)
 {
-	auto_free char *dir = strdup(s->spec->socket);
-	char *slash = dir ? strrchr(dir, '/') : NULL;
-	auto_fd int dirfd = -1;
-
-	if (!slash || slash == dir)
-		return err_set(&s->cli->err, ERR_INTERNAL, EINVAL, "sandboxd named no socket for '%s'", s->spec->name);
-	*slash = 0;
-	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	s->fd = dirfd < 0 ? -errno : io_unix_connect(dirfd, slash + 1);
-	if (s->fd < 0)
-		return err_errno(&s->cli->err, -s->fd, "cannot reach sandbox '%s' at %s", s->spec->name, s->spec->socket);
-	return io_set_nonblock(s->fd, true);
+	s->fd = vmcall_connect(s->cli, s->spec->name, s->spec->socket);
+	return s->fd < 0 ? s->fd : io_set_nonblock(s->fd, true);
 }
 
 static int run(struct session *s)
 {
-	int r = connect_vm(s);
+	int r;
 
+	/* Before the program can ask. */
+	if (s->spec->opens)
+		offers_connect(&s->offers, s->cli, s->spec->socket);
+	r = connect_vm(s);
 	if (r == 0)
 		r = queue_start(s);
 	s->asked_at = io_now_ms();
@@ -466,6 +466,7 @@ int attach_run(struct cli *c, struct attach *a)
 	(void)fflush(stdout);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigprocmask(SIG_SETMASK, NULL, &s.old_mask);
+	offers_init(&s.offers, a->name);
 	buf_init(&s.in, RECORD_HEAD + RECORD_MAX);
 	buf_init(&s.out, 3 * (RECORD_HEAD + RECORD_MAX));
 	sink_init(&s.sinks[0], STDOUT_FILENO);
@@ -474,6 +475,7 @@ int attach_run(struct cli *c, struct attach *a)
 	a->started = s.started || s.ended;
 	own_close_p(&s.fd);
 	own_close_p(&s.sigfd);
+	offers_done(&s.offers);
 	sink_done(&s.sinks[0]);
 	sink_done(&s.sinks[1]);
 	buf_done(&s.in);

@@ -19,6 +19,7 @@ struct attach {
 	const char *socket;  /* the supervisor's socket, absolute */
 	const json_t *start; /* the START record without rows and cols */
 	bool tty;            /* stdin and stdout are a terminal and the program gets one too */
+	bool opens;          /* with tty: URLs that the sandbox wants opened are opened meanwhile (offers.h) */
 	bool input;          /* stdin goes to the program; else it reads the end at once */
 	bool started;        /* set by attach_run: the program ran, or the guest said that it cannot */
 };

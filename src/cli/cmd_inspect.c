@@ -30,7 +30,7 @@ static int option(void *values, int key, const char *arg, struct err *err)
 static json_t *merge(const json_t *sandbox, const json_t *status)
 {
 	json_t *v = json_deep_copy(sandbox), *limits;
-	const char *const later[] = { "guest_release", "started_at", "phase", "pids" };
+	const char *const later[] = { "guest_release", "started_at", "phase", "opens", "pids" };
 
 	if (!v)
 		return NULL;
@@ -91,6 +91,8 @@ static void print(const json_t *v)
 	line("Accelerator:", cli_str(v, "accel"));
 	line("Kernel:", cli_str(v, "guest_release"));
 	(void)printf("%-12s %lld\n", "Sessions:", (long long)json_integer_value(json_object_get(v, "sessions")));
+	if (json_integer_value(json_object_get(v, "opens")) > 0)
+		(void)printf("%-12s %lld (sbx open %s)\n", "URLs:", (long long)json_integer_value(json_object_get(v, "opens")), cli_str(v, "name"));
 	line("Keep:", json_is_true(json_object_get(v, "keep")) ? "yes" : "no");
 	line("Created:", cli_str(v, "created_at"));
 	line("Last used:", cli_str(v, "last_used_at"));

@@ -46,7 +46,8 @@ int session_run(struct cli *c, const struct session_spec *s)
 	for (int i = 1;; i++) {
 		char socket[SESSION_SOCKET_MAX];
 		struct attach a = {
-			.name = s->name, .socket = socket, .start = s->start, .tty = s->tty, .input = s->input
+			.name = s->name, .socket = socket, .start = s->start, .tty = s->tty, .opens = s->tty,
+			.input = s->input
 		};
 		int r = session_boot(c, s->name, socket, sizeof(socket));
 

@@ -91,6 +91,12 @@ static int no_proxy(const char *v, struct settings *s)
 	return str_format(s->no_proxy, sizeof(s->no_proxy), "%s", v);
 }
 
+/* Only `sbx` acts by it. */
+static int browser_open(const char *v, struct settings *s)
+{
+	return str_eq(v, "auto") || str_eq(v, "ask") || str_eq(v, "never") ? 0 : -EINVAL;
+}
+
 static int extra_ca(const char *v, struct settings *s)
 {
 	return !*v || *v == '/' ? str_format(s->extra_ca, sizeof(s->extra_ca), "%s", v) : -EINVAL;
@@ -115,6 +121,7 @@ static const struct {
 	{ "network.httpsProxy", "", PROXY_FORM, https_proxy, NULL },
 	{ "network.noProxy", "", "names and ranges joined by commas, \"none\", or \"\" for the environment's", no_proxy, NULL },
 	{ "network.extraCaFile", "", "the absolute path of a file of certificates (PEM)", extra_ca, NULL },
+	{ "browser.open", "auto", "\"auto\", \"ask\" or \"never\"", browser_open, NULL },
 };
 
 /* A wrong key is named with the known ones. */

@@ -24,7 +24,7 @@ static const char *const system_exact[] = {
 static const char *const system_below[] = {
 	"/bin",       "/boot",      "/dev",        "/etc",         "/lib",         "/lib32",     "/lib64",
 	"/libx32",    "/proc",      "/sbin",       "/sys",         "/usr/bin",     "/usr/sbin",  "/usr/lib",
-	"/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/include", "/usr/share", "/run/sbx",
+	"/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/libexec", "/usr/include", "/usr/share", "/run/sbx", "/run/sbx-open",
 };
 
 /* Whether path is dir or below it. */

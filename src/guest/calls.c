@@ -18,6 +18,7 @@
 #include "guest/console.h"
 #include "guest/halt.h"
 #include "guest/network.h"
+#include "guest/opens.h"
 #include "guest/relay.h"
 #include "guest/setup.h"
 
@@ -107,6 +108,7 @@ static void setup_finished(uv_work_t *w, int status)
 {
 	struct call *c = w->data;
 	auto_free char *reply = NULL;
+	struct err open_err;
 
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 	c->busy--; /* the timer still holds it */
@@ -116,6 +118,9 @@ static void setup_finished(uv_work_t *w, int status)
 		(void)err_errno(&c->err, ENOMEM, "setup");
 	if (c->err.kind == ERR_NONE && c->guest->setup.network)
 		(void)network_start(c->guest, &c->err);
+	/* Not worth a machine. */
+	if (c->err.kind == ERR_NONE && opens_start(c->guest, &open_err) < 0)
+		console_line("%s: no URL can be opened on the host", open_err.msg);
 	if (c->err.kind == ERR_NONE) {
 		c->guest->state = GUEST_READY;
 		answer(c, 200, reply);

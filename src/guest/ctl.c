@@ -16,6 +16,7 @@
 #include "guest/console.h"
 #include "guest/halt.h"
 #include "guest/netport.h"
+#include "guest/opens.h"
 #include "guest/ports.h"
 #include "guest/session.h"
 
@@ -44,6 +45,8 @@ static int on_request(void *user, struct h2_stream *s, const struct h2_head *hea
 		cs = session_new(c->guest, s);
 	else if (str_eq(head->method, "POST") && str_eq(head->path, "/port"))
 		cs = netport_new(c->guest, s, head);
+	else if (str_eq(head->method, "POST") && str_eq(head->path, "/open"))
+		cs = opens_stream(c->guest, s);
 	else
 		cs = calls_new(c->guest, s, head);
 	if (!cs)

@@ -22,6 +22,7 @@
 #include "guest/modules.h"
 #include "guest/session.h"
 #include "guest/tune.h"
+#include "guest/xdgopen.h"
 
 #define DOOR_TIMEOUT_MS 20000
 
@@ -85,6 +86,8 @@ int guest_main(int argc, char **argv)
 	static uv_signal_t child;
 	struct err err = { 0 };
 
+	if (argc > 0 && getpid() != 1 && xdgopen_is(argv[0]))
+		return xdgopen_main(argc, argv);
 	if (getpid() != 1) {
 		(void)fprintf(stderr, "sbx-guest %s runs inside a sandbox only, as its first process\n", SBX_VERSION);
 		return 2;

@@ -22,6 +22,7 @@ enum guest_state { GUEST_WAITING, GUEST_SETTING, GUEST_READY, GUEST_HALTING };
 
 struct ctl;
 struct netgate;
+struct opens;
 struct session;
 
 struct guest {
@@ -31,12 +32,13 @@ struct guest {
 	struct setup setup;       /* filled before GUEST_SETTING; fixed from GUEST_READY on */
 	struct ctl *ctl;          /* owned */
 	struct netgate *net;      /* owned; NULL without a network */
+	struct opens *opens;      /* owned; NULL where URLs cannot be opened */
 	size_t nports;            /* streams of /port, see netport.h */
 	struct session *sessions; /* list of all, see session.h */
 	size_t nsessions;
 };
 
-/* Never returns as PID 1. As anything else it says so and returns 2. */
+/* Never returns as PID 1. Under the name of a browser it is one (xdgopen.h); as anything else it says so and returns 2. */
 int guest_main(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "guest/network.h"
+#include "guest/opens.h"
 #include "guest/proc.h"
 #include "guest/pty.h"
 #include "guest/trust.h"
@@ -52,7 +53,7 @@ int launch_env(const struct setup *setup, const struct start *start, const struc
 	    (r = vars_set(&v, "PATH", DEFAULT_PATH)) < 0 || (r = vars_set(&v, "LANG", "C.UTF-8")) < 0 ||
 	    (start->tty && (r = vars_set(&v, "TERM", start->term)) < 0) ||
 	    (u->uid == setup->agent.uid && (r = vars_set(&v, "XDG_RUNTIME_DIR", runtime)) < 0) ||
-	    (r = network_env(setup, &v)) < 0 || (r = vars_merge(&v, &setup->env)) < 0 || (r = vars_merge(&v, &start->env)) < 0) {
+	    (r = opens_vars(&v)) < 0 || (r = network_env(setup, &v)) < 0 || (r = vars_merge(&v, &setup->env)) < 0 || (r = vars_merge(&v, &start->env)) < 0) {
 		vars_done(&v);
 		return err_set(err, r == -ENOMEM ? ERR_UNAVAILABLE : ERR_INVALID, -r, "the environment is too large");
 	}

@@ -19,7 +19,7 @@ static const char *const taken[] = {
 	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys",
 	"/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share", "/var", "/var/lib",
 };
-static const char *const taken_trees[] = { "/proc", "/sys", "/dev", "/run/sbx" };
+static const char *const taken_trees[] = { "/proc", "/sys", "/dev", "/run/sbx", "/run/sbx-open" };
 
 bool paths_is_at_or_below(const char *path, const char *dir)
 {

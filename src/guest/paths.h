@@ -12,7 +12,7 @@
 #include "guest/users.h"
 
 /* Absolute, at most 4095 bytes, no "", "." or ".." component, no system directory, not below /proc, /sys, /dev
- * or /run/sbx. */
+ * or /run/sbx or /run/sbx-open. */
 int paths_check_workspace(const char *path, struct err *err);
 /* Whether path is dir or stands below it. */
 bool paths_is_at_or_below(const char *path, const char *dir);

@@ -164,7 +164,6 @@ int root_switch(struct err *err)
 	root_fd = open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (initramfs_fd < 0 || root_fd < 0)
 		return err_errno(err, errno, "cannot open the new root");
-	(void)unlink("/init");
 	/* The move makes it the root of the mount namespace too: without it "unshare" would see a chroot and refuse. */
 	if (fchdir(root_fd) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return err_errno(err, errno, "cannot switch to the new root");
@@ -233,6 +232,17 @@ int root_populate(const struct user *agent, struct err *err)
 		return r;
 	(void)chmod("/run/lock", 01777);
 	return make_runtime_dir(agent, err);
+}
+
+int root_lend(const char *at, struct err *err)
+{
+	auto_fd int fd = open(at, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0755);
+	char init[64];
+
+	(void)str_format(init, sizeof(init), "/proc/self/fd/%d/init", initramfs_fd);
+	if (fd < 0 || mount(init, at, NULL, MS_BIND, NULL) < 0)
+		return err_errno(err, errno, "cannot make %s", at);
+	return 0;
 }
 
 void root_share(void)

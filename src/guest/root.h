@@ -14,10 +14,12 @@
 
 /* Layers (squashfs, lowest first) read-only, the sandbox's ext4 disk, an overlay of both. */
 int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t deadline_ms, struct err *err);
-/* Makes the overlay the root of this process and of the kernel's helpers, and empties the initramfs. */
+/* Makes the overlay the root of this process and of the kernel's helpers. */
 int root_switch(struct err *err);
 /* The kernel's file systems, /run, /tmp and the agent's runtime directory. */
 int root_populate(const struct user *agent, struct err *err);
+/* This very program, at a path of the new root: another mount of the file that PID 1 runs. */
+int root_lend(const char *at, struct err *err);
 /* Makes all mounts shared, systemd's default, which container engines expect. After the last mount of ours, so that
  * nested workspaces do not show up twice. */
 void root_share(void);

@@ -16,6 +16,7 @@
 #include "guest/console.h"
 #include "guest/ident.h"
 #include "guest/network.h"
+#include "guest/opens.h"
 #include "guest/paths.h"
 #include "guest/root.h"
 #include "guest/trust.h"
@@ -240,6 +241,8 @@ int setup_run(struct setup *s, struct err *err)
 	if (java < 0)
 		console_line("Java programs do not trust the sandbox's CA: /etc/ssl/certs/java/cacerts: %s",
 			     java == -EACCES ? "another password than the usual" : java == -EINVAL ? "not of the type JKS" : strerror(-java));
+	if (opens_prepare(&none) < 0)
+		console_line("%s: no URL can be opened on the host", none.msg);
 	tune_system();
 	r = attach_workspaces(s, err);
 	if (r == 0)

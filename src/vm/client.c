@@ -23,7 +23,7 @@
 #define REQUEST_MAX_BYTES (RECORD_HEAD + RECORD_MAX)
 #define STOP_MAX_MS 600000
 
-enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_DONE };
+enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_OPENS, ROLE_DONE };
 
 struct client {
 	struct pump pump;
@@ -236,6 +236,38 @@ static void begin_ports(struct client *c, const json_t *req)
 	free(change);
 }
 
+static void begin_open_list(struct client *c)
+{
+	send_json(c, RECORD_REPLY, json_pack("{s:b, s:o}", "ok", 1, "opens", opens_describe(c->m->opens)));
+	finish(c);
+}
+
+/* take: somebody is about to open it; else it is done. */
+static void begin_open(struct client *c, const json_t *req, bool take)
+{
+	const json_t *id = json_object_get(req, "open"), *error = json_object_get(req, "error");
+	json_t *reply = NULL;
+	struct err err;
+	int r;
+
+	if (!json_is_integer(id) || (error && !json_is_string(error)))
+		r = err_set(&err, ERR_INVALID, EINVAL, "\"open\" must be a number, and \"error\", where it is there, a string");
+	else if (!c->m->opens)
+		r = err_set(&err, ERR_CONFLICT, EAGAIN, "the sandbox is starting or stopping");
+	else if (take)
+		r = opens_take(c->m->opens, json_integer_value(id), &reply, &err);
+	else
+		r = opens_done(c->m->opens, json_integer_value(id), json_string_value(error), json_is_true(json_object_get(req, "keep")), &err);
+	if (r < 0) {
+		reply_error(c, err.kind, err.msg);
+	} else if (take) {
+		send_json(c, RECORD_REPLY, reply);
+		finish(c);
+	} else {
+		reply_ok(c);
+	}
+}
+
 static bool is_over(const struct machine *m)
 {
 	return m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED;
@@ -279,8 +311,16 @@ static void request(struct client *c, const char *text, size_t n)
 		begin_answer(c, req);
 	} else if (str_eq(op, "ports")) {
 		begin_ports(c, req);
+	} else if (str_eq(op, "opens")) {
+		c->role = ROLE_OPENS;
+	} else if (str_eq(op, "open-list")) {
+		begin_open_list(c);
+	} else if (str_eq(op, "open-take") || str_eq(op, "open-done")) {
+		begin_open(c, req, str_eq(op, "open-take"));
 	} else {
-		reply_error(c, ERR_INVALID, "unknown op: exec, watch, status, stop, keep, reach, policy, pending, answer and ports are known");
+		reply_error(c, ERR_INVALID,
+			    "unknown op: exec, watch, status, stop, keep, reach, policy, pending, answer, ports, opens, open-list, open-take "
+			    "and open-done are known");
 	}
 	json_decref(req);
 }
@@ -424,6 +464,18 @@ void client_policy(struct machine *m, uint64_t turn, int64_t generation, const s
 			finish(c);
 		}
 	}
+}
+
+bool client_offer(struct machine *m, json_t *event)
+{
+	/* New ones stand at the head. */
+	for (struct client *c = m->clients; c; c = c->next)
+		if (c->role == ROLE_OPENS && !c->finishing) {
+			send_json(c, RECORD_EVENT, event);
+			return true;
+		}
+	json_decref(event);
+	return false;
 }
 
 void client_finish_all(struct machine *m)

@@ -35,9 +35,9 @@ static const char *const state_names[] = {
 
 json_t *machine_describe(const struct machine *m)
 {
-	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:{s:i, s:i, s:i, s:i}}", "state", state_names[m->state], "sessions",
+	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:{s:i, s:i, s:i, s:i}}", "state", state_names[m->state], "sessions",
 			      (int)m->sessions, "accel", m->accel.kvm ? "kvm" : "tcg", "accel_reason", m->accel.reason,
-			      "keep", m->keep, "asks", (int)netdoor_asks(m->net), "pids", "vm", getpid(), "qemu",
+			      "keep", m->keep, "asks", (int)netdoor_asks(m->net), "opens", (int)opens_count(m->opens), "pids", "vm", getpid(), "qemu",
 			      (int)m->qemu.pid, "fs", (int)m->fs.pid, "proxy", (int)netdoor_pid(m->net));
 	const char *problem = netdoor_problem(m->net);
 	json_t *ports = ports_describe(m->ports);
@@ -131,6 +131,7 @@ static void finish(struct machine *m, enum machine_state state)
 		return;
 	(void)uv_timer_stop(&m->boot_timer);
 	(void)uv_timer_stop(&m->grace_timer);
+	opens_free(TAKE_PTR(m->opens));
 	ports_free(TAKE_PTR(m->ports));
 	machine_discard(m);
 	set_state(m, state);
@@ -218,6 +219,13 @@ void machine_sessions(struct machine *m, int change)
 	client_notify_all(m);
 }
 
+static bool on_offer(void *user, json_t *event)
+{
+	return client_offer(user, event);
+}
+
+static const struct opens_ops opens_ops = { .offer = on_offer };
+
 void machine_started(struct machine *m)
 {
 	struct tm tm;
@@ -228,6 +236,7 @@ void machine_started(struct machine *m)
 		(void)strftime(m->started_at, sizeof(m->started_at), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	m->phase = NULL;
 	ports_open(m->ports, m->door);
+	m->opens = opens_new(m->loop, m->door, m->ports, m->spec->name, &opens_ops, m);
 	set_state(m, MACHINE_RUNNING);
 	machine_sessions(m, 0);
 }

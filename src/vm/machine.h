@@ -25,6 +25,7 @@
 #include "vm/door.h"
 #include "vm/fsdoor.h"
 #include "vm/netdoor.h"
+#include "vm/opens.h"
 #include "vm/ports.h"
 #include "vm/qemu.h"
 #include "vm/qmp.h"
@@ -54,6 +55,7 @@ struct machine {
 	struct qmp *qmp;                              /* owned; NULL when over */
 	struct door *door;                            /* owned; NULL when over */
 	struct netdoor *net;                          /* owned; NULL when over */
+	struct opens *opens;                          /* owned; while it runs */
 	struct ports *ports;                          /* owned; from before the start to the stop */
 	struct console *console, *qemu_err, *fs_err;  /* owned */
 	uv_poll_t *qemu_exit, *fs_exit;               /* owned, watch the pidfds */

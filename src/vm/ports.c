@@ -327,8 +327,7 @@ static int explain(const struct portmap *m, int errnum, const char *sandbox, str
 	return err_errno(err, errnum, "cannot publish port %u at %s", (unsigned)m->sandbox_port, where);
 }
 
-/* A listening socket, and in m the port that it got. -errno. */
-static int bind_one(struct portmap *m)
+int ports_bind(struct portmap *m)
 {
 	auto_fd int fd = socket(m->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	union {
@@ -370,12 +369,12 @@ static int listener_new(struct ports *p, const struct portmap *want, uint16_t pr
 	l->ports = p;
 	if (fd < 0 && l->chosen && prefer) {
 		l->map.host_port = prefer;
-		fd = bind_one(&l->map);
+		fd = ports_bind(&l->map);
 		if (fd < 0)
 			l->map.host_port = 0;
 	}
 	if (fd < 0)
-		fd = bind_one(&l->map);
+		fd = ports_bind(&l->map);
 	if (fd >= 0 && uv_poll_init(p->loop, &l->poll, fd) == 0) {
 		l->fd = fd;
 		l->poll.data = l;
@@ -536,6 +535,16 @@ int ports_apply(struct ports *p, const struct portmap_change *c, struct err *err
 		append(p, fresh[i]);
 	watch_all(p);
 	return 0;
+}
+
+bool ports_find(const struct ports *p, uint16_t host_port, uint16_t sandbox_port, struct portmap *ret)
+{
+	for (const struct listener *l = p ? p->listeners : NULL; l; l = l->next)
+		if (l->map.sandbox_port == sandbox_port && (host_port == 0 || l->map.host_port == host_port)) {
+			*ret = l->map;
+			return true;
+		}
+	return false;
 }
 
 json_t *ports_describe(const struct ports *p)

@@ -43,7 +43,7 @@ static void defaults(void **state)
 	assert_string_equal(s.accelerator, "auto");
 	assert_int_equal(s.tls, RULE_TLS_AUTO);
 	assert_int_equal(s.nranges, 0);
-	assert_int_equal(json_object_size(o), 10);
+	assert_int_equal(json_object_size(o), 11);
 	assert_int_equal(json_array_size(json_object_get(o, "network.permittedRanges")), 0);
 	assert_string_equal(json_string_value(json_object_get(o, "sandbox.disk")), "64g");
 	json_decref(o);
@@ -94,6 +94,7 @@ static void wrong_ones(void **state)
 		{ "{\"network.httpProxy\":\"socks5://x\"}", "http://proxy.example:3128" },
 		{ "{\"network.httpsProxy\":\"proxy:3128\"}", "http://proxy.example:3128" },
 		{ "{\"network.extraCaFile\":\"ca.pem\"}", "absolute path" },
+		{ "{\"browser.open\":\"always\"}", "\"ask\" or \"never\"" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

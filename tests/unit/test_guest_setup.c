@@ -147,6 +147,7 @@ static void the_network_is_in_the_environment(void **state)
 
 	assert_int_equal(launch_env(&setup, &start, &u, &v, &err), 0);
 	assert_null(vars_get(&v, "HTTP_PROXY"));
+	assert_string_equal(vars_get(&v, "BROWSER"), "/usr/local/bin/xdg-open");
 	assert_null(vars_get(&v, "SSL_CERT_FILE"));
 	vars_done(&v);
 	setup.network = true;
