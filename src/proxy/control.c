@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -27,8 +28,17 @@
 #define PER_TURN 16
 #define SERVERS_READ 16
 
+/* An event that the socket has not taken yet. */
+struct waiting {
+	STAILQ_ENTRY(waiting) link;
+	size_t n;
+	char text[];
+};
+
 struct control {
 	uv_poll_t poll;
+	STAILQ_HEAD(, waiting) waiting;
+	size_t nwaiting;
 	struct proxy *proxy;
 	int fd; /* owned */
 	bool freed;
@@ -248,6 +258,59 @@ static bool receive(struct control *c)
 	return !c->freed;
 }
 
+static void on_poll(uv_poll_t *h, int status, int events);
+
+/* false: there is no room. What fails otherwise is lost with the socket, which the loop notices. */
+static bool try_send(struct control *c, const char *text, size_t n)
+{
+	ssize_t r;
+
+	do
+		r = send(c->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && (errno == EAGAIN || errno == ENOBUFS))
+		return false;
+	if (r < 0)
+		log_warn("event=control_lost error=%d", errno);
+	return true;
+}
+
+static void drop_first(struct control *c)
+{
+	struct waiting *w = STAILQ_FIRST(&c->waiting);
+
+	STAILQ_REMOVE_HEAD(&c->waiting, link);
+	c->nwaiting--;
+	free(w);
+}
+
+static void send_waiting(struct control *c)
+{
+	struct waiting *w;
+
+	while ((w = STAILQ_FIRST(&c->waiting)) && try_send(c, w->text, w->n))
+		drop_first(c);
+	if (!w)
+		(void)uv_poll_start(&c->poll, UV_READABLE, on_poll);
+}
+
+/* Queues the event behind those that wait. */
+static void wait_for_room(struct control *c, const char *text)
+{
+	size_t n = strlen(text);
+	struct waiting *w = c->nwaiting < CONTROL_WAITING_MAX ? malloc(sizeof(*w) + n) : NULL;
+
+	if (!w) {
+		proxy_end(c->proxy, "nobody reads what the control socket says");
+		return;
+	}
+	w->n = n;
+	memcpy(w->text, text, n);
+	STAILQ_INSERT_TAIL(&c->waiting, w, link);
+	c->nwaiting++;
+	(void)uv_poll_start(&c->poll, UV_READABLE | UV_WRITABLE, on_poll);
+}
+
 static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct control *c = container_of(h, struct control, poll);
@@ -256,6 +319,10 @@ static void on_poll(uv_poll_t *h, int status, int events)
 		proxy_end(c->proxy, "the control socket failed");
 		return;
 	}
+	if (events & UV_WRITABLE)
+		send_waiting(c);
+	if (!(events & UV_READABLE))
+		return;
 	for (int i = 0; i < PER_TURN && receive(c); i++)
 		;
 }
@@ -264,8 +331,10 @@ void control_send(struct control *c, json_t *event)
 {
 	char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
 
-	if (!text || send(c->fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_warn("event=control_lost error=%d", text ? errno : ENOMEM);
+	if (!text)
+		proxy_end(c->proxy, "an event cannot be told: out of memory");
+	else if (c->nwaiting > 0 || !try_send(c, text, strlen(text)))
+		wait_for_room(c, text);
 	free(text);
 	json_decref(event);
 }
@@ -279,6 +348,7 @@ struct control *control_new(struct proxy *p, int fd)
 		(void)close(fd);
 		return NULL;
 	}
+	STAILQ_INIT(&c->waiting);
 	c->proxy = p;
 	c->fd = fd;
 	(void)uv_poll_start(&c->poll, UV_READABLE, on_poll);
@@ -295,6 +365,8 @@ void control_free(struct control *c)
 	if (!c)
 		return;
 	c->freed = true;
+	while (c->nwaiting > 0)
+		drop_first(c);
 	(void)uv_poll_stop(&c->poll);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 	(void)close(c->fd);

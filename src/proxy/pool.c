@@ -245,16 +245,18 @@ static bool start(struct pool_wait *w)
 	return w->dial != NULL;
 }
 
-/* One that followed goes on by itself; others may follow it. */
+static bool room_for(struct pool *p, const struct dest *d, const struct pool_wait *but);
+
+/* One that followed goes on by itself, where its host may have one more connection; others may follow it. */
 static void go_alone(struct pool_wait *w)
 {
 	struct pool_result r = { 0 };
 	pool_done *done = w->done;
 	void *user = w->user;
 
-	if (start(w))
+	if (room_for(w->pool, &w->dest, w) && start(w))
 		return;
-	decide_refuse(w->pool->decide, "limit", "too many connections are being made", &r.decision);
+	decide_refuse(w->pool->decide, "limit", "too many connections to this host, or in all", &r.decision);
 	if (!w->flow->recorded)
 		(void)decide_record(w->pool->decide, w->flow, &r.decision);
 	wait_free(w);
@@ -453,8 +455,8 @@ static void on_dial(void *user, struct dial_result *d)
 	}
 }
 
-/* One more connection to d: makes room where only idle ones are in the way. */
-static bool room_for(struct pool *p, const struct dest *d)
+/* One more connection to d: makes room where only idle ones are in the way. `but`: a wait that is to make it, and counts already; or NULL. */
+static bool room_for(struct pool *p, const struct dest *d, const struct pool_wait *but)
 {
 	size_t same = 0;
 	struct origin *o, *spare = NULL, *spare_same = NULL;
@@ -470,13 +472,13 @@ static bool room_for(struct pool *p, const struct dest *d)
 		}
 	}
 	TAILQ_FOREACH(w, &p->waits, link)
-		same += !w->leader && !w->expects && dest_equal(&w->dest, d);
+		same += w != but && !w->leader && !w->expects && !w->orphan && dest_equal(&w->dest, d);
 	if (same >= POOL_PER_HOST) {
 		if (spare_same)
 			spare_same->class->close(spare_same);
 		return spare_same != NULL;
 	}
-	if (p->n >= POOL_MAX) {
+	if (p->n - (but ? 1 : 0) >= POOL_MAX) {
 		if (spare)
 			spare->class->close(spare);
 		return spare != NULL;
@@ -489,7 +491,7 @@ struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, 
 	struct pool_wait *w, *leader = find_leader(p, &f->dest, flags);
 	struct origin *coming = leader ? NULL : find_coming(p, &f->dest, flags);
 
-	if ((!leader && !coming && !room_for(p, &f->dest)) || !(w = calloc(1, sizeof(*w))))
+	if ((!leader && !coming && !room_for(p, &f->dest, NULL)) || !(w = calloc(1, sizeof(*w))))
 		return NULL;
 	*w = (struct pool_wait){ .pool = p, .flow = f, .dest = f->dest, .flags = flags, .leader = leader, .expects = coming,
 				 .done = done, .user = user };

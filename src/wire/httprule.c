@@ -166,7 +166,8 @@ static int decide_host(struct httpmsg *m, struct httpmsg_refusal *why)
 	if (dest_parse_authority(httpmsg_str(m, m->host), m->host.n,
 				 m->form == HTTPMSG_AUTHORITY ? m->dest.port : ports[m->scheme], m->scheme, &host) != DEST_OK)
 		return httpmsg_refuse(m, why, 400, "the host is not a host name or address");
-	return dest_equal(&host, &m->dest) ? 0 : httpmsg_refuse(m, why, 400, "Host is not the target's host");
+	/* A tunnel's only name is its target (RFC 9110 9.3.6): some clients name the proxy in Host, and it means nothing. */
+	return m->form == HTTPMSG_AUTHORITY || dest_equal(&host, &m->dest) ? 0 : httpmsg_refuse(m, why, 400, "Host is not the target's host");
 }
 
 static int parse_length(struct httpmsg *m, struct httpmsg_refusal *why)
@@ -322,12 +323,6 @@ static int te_option(struct httpmsg *m, const char *s, size_t n, void *user)
 	return 0;
 }
 
-static int upgrade_option(struct httpmsg *m, const char *s, size_t n, void *user)
-{
-	/* A server that agreed would speak HTTP/2 from then on, past whoever reads HTTP/1 here. */
-	return is(s, n, "h2c") ? httpmsg_refuse(m, user, 400, "an upgrade to HTTP/2 without TLS") : 0;
-}
-
 static bool is_hop(const struct httpmsg *m, unsigned int id)
 {
 	switch (id) {
@@ -364,8 +359,6 @@ static int decide_connection(struct httpmsg *m, struct connection *c)
 			r = each_element(m, e, connection_option, c);
 		else if (e->id == HTTPMSG_F_TE)
 			r = each_element(m, e, te_option, NULL);
-		else if (e->id == HTTPMSG_F_UPGRADE && m->kind == HTTPMSG_REQUEST)
-			r = each_element(m, e, upgrade_option, c->why);
 	}
 	m->close = c->close || m->version == HTTPMSG_1_0 || m->body == HTTPMSG_BODY_EOF;
 	return r;
@@ -383,7 +376,8 @@ static bool is_websocket_key(const char *s, size_t n)
 	return true;
 }
 
-/* An upgrade to anything but WebSocket is not asked for any more: the field ends here, and the request goes on without it. */
+/* An upgrade to anything but WebSocket is not asked for any more: the field ends here (h2c with its HTTP2-Settings, too, so that no server
+ * agrees to what nobody here would read), and the request goes on without it, as RFC 9110 7.8 lets whoever answers. */
 static int decide_upgrade(struct httpmsg *m, bool connection, struct httpmsg_refusal *why)
 {
 	struct httpmsg_span up = only(m, HTTPMSG_F_UPGRADE), key = only(m, HTTPMSG_F_SEC_WEBSOCKET_KEY);

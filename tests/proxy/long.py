@@ -385,16 +385,254 @@ def mutated(args):
     return run.end()
 
 
+# --- C10 ---
+
+def percentile(values, share):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * share))]
+
+
+def memory_kib(pid):
+    return int(next(line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def latencies(space, address, count, pause=0.01):
+    """Seconds of so many small requests, each on a connection of its own."""
+    took = []
+    for _ in range(count):
+        begun = time.monotonic()
+        with space.run(socket.create_connection, (address, 80), harness.WAIT) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n")
+            while s.recv(65536):
+                pass
+        took.append(time.monotonic() - begun)
+        time.sleep(pause)
+    return took
+
+
+class Queries(threading.Thread):
+    """Asks for distinct names at a rate, in a namespace; `answers` counts by the response's code."""
+
+    def __init__(self, space, count, rate):
+        super().__init__(daemon=True)
+        self.count, self.rate, self.answers = count, rate, collections.Counter()
+        self.sock = space.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.sock.connect(("198.18.0.1", 53))
+        self.sock.settimeout(3)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+
+    def read(self):
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.answers[self.sock.recv(512)[3] & 15] += 1
+
+    def run(self):
+        self.reader.start()
+        begun = time.monotonic()
+        for i in range(self.count):
+            name = b"%08x" % i
+            self.sock.send((i & 65535).to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0\x08" + name + b"\4wild\4test\0\0\1\0\1")
+            ahead = begun + i / self.rate - time.monotonic()
+            if ahead > 0.002:
+                time.sleep(ahead)
+        self.seconds = time.monotonic() - begun
+        self.reader.join()
+
+
+def names(args):
+    from test_netguest import Inside
+    run = Run()
+    run.net.names["ok.test"] = [OK4]
+    run.serve(harness.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"), 80)
+    p = run.proxy("ok.test:80", "*.wild.test:80", guest=Inside)
+    other = run.proxy("ok.test:80", guest=Inside)
+    spaces = [(q, q.guest.space, resolve(q.guest.space, "ok.test")) for q in (p, other)]
+    before = [latencies(space, address, 100) for _, space, address in spaces]
+    memory = [memory_kib(p.guest.process.pid), p.rss_kib()]
+    asked = len(run.net.dns.asked)
+    cpu = cpu_seconds(p.guest.process.pid)
+    queries = Queries(p.guest.space, args.count, args.rate)
+    queries.start()
+    during = [[], []]
+    while queries.is_alive():
+        for i, (_, space, address) in enumerate(spaces):
+            during[i] += latencies(space, address, 3)
+    queries.join()
+    cpu = cpu_seconds(p.guest.process.pid) - cpu
+    grown = [memory_kib(p.guest.process.pid) - memory[0], p.rss_kib() - memory[1]]
+    answered = sum(queries.answers.values())
+    run.check(max(grown) < 8192, f"memory grew by {grown} KiB")
+    wild = [n for n, _ in run.net.dns.asked[asked:] if n.endswith("wild.test")]
+    run.check(not wild, f"{len(wild)} of the names left")
+    run.check(answered > args.count * 0.8, f"{answered} of {args.count} were answered")
+    ms = lambda values: f"{percentile(values, 0.5) * 1e3:.1f} / {percentile(values, 0.99) * 1e3:.1f} ms"
+    run.rows += [("distinct names asked for", f"{args.count:,} in {queries.seconds:.1f} s, {args.count / queries.seconds:,.0f}/s"),
+                 ("answered", f"{answered:,}: {queries.answers[0]:,} with an address, {queries.answers[2]:,} SERVFAIL (all addresses are in use)"),
+                 ("CPU of the guest's side", f"{cpu / args.count * 1e6:.0f} us a query"), ("memory of the guest's side / of sbx-proxy grew by", f"{grown[0]:,} / {grown[1]:,} KiB"),
+                 ("queries that left the machine for them", len(wild)), ("a request in the same sandbox before, p50 / p99", ms(before[0])), ("meanwhile", ms(during[0])),
+                 ("a request in another sandbox before, p50 / p99", ms(before[1])), ("meanwhile", ms(during[1]))]
+    return run.end()
+
+
+def resolve(space, name):
+    import dnslib
+
+    def ask():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(harness.WAIT)
+            s.connect(("198.18.0.1", 53))
+            s.send(dnslib.DNSRecord.question(name).pack())
+            return str(dnslib.DNSRecord.parse(s.recv(512)).rr[0].rdata)
+
+    return space.run(ask)
+
+
+# --- M08 ---
+
+def mint(args):
+    run = Run()
+    p = run.proxy("*.wild.test:443", tls="intercept")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=run.keeper.ca)
+
+    def shake(name):
+        stream = p.guest.connect(f"{name}:443")
+        tls = Tls.__new__(Tls)
+        tls.stream, tls.incoming, tls.outgoing = stream, ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls.tls = context.wrap_bio(tls.incoming, tls.outgoing, server_hostname=name)
+        tls.handshake()
+        stream.close()
+        p.guest.streams.pop(stream.number, None)
+        return tls.tls.getpeercert(True)
+
+    def cost(what):
+        before = p.cpu_ms() / 1000, cpu_seconds(run.keeper.process.pid)
+        begun = time.monotonic()
+        certificates = [shake(name) for name in what]
+        return p.cpu_ms() / 1000 - before[0], cpu_seconds(run.keeper.process.pid) - before[1], time.monotonic() - begun, certificates
+
+    shake("warm.wild.test")
+    rss = [p.rss_kib(), memory_kib(run.keeper.process.pid)]
+    known = cost(["warm.wild.test"] * (args.count // 5))
+    new = cost([f"n{i}.wild.test" for i in range(args.count)])
+    again = cost([f"n{i}.wild.test" for i in range(args.count - 1000, args.count)])
+    old = cost([f"n{i}.wild.test" for i in range(200)])
+    per = lambda what, n: (what[0] / n * 1e6, what[1] / n * 1e6)
+    base, made, kept = per(known, args.count // 5), per(new, args.count), per(again, 1000)
+    proxys, keepers = made[0] - base[0], made[1] - base[1]
+    run.check(len(set(new[3])) == args.count, "two names have one certificate")
+    run.check(again[3] == new[3][-1000:], "what is cached was made again")
+    run.check(all(a != b for a, b in zip(old[3], new[3])), "more than the bound is cached")
+    keys = {bytes(c) for c in new[3]}
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    run.check(all(isinstance(x509.load_der_x509_certificate(c).public_key(), ec.EllipticCurvePublicKey) for c in list(keys)[:50]), "a key is not of P-256")
+    run.check(proxys + keepers <= args.most, f"{proxys + keepers:.0f} us for a certificate")
+    grown = [p.rss_kib() - rss[0], memory_kib(run.keeper.process.pid) - rss[1]]
+    run.check(grown[0] < 16384 and grown[1] < 4096, f"memory grew by {grown} KiB")
+    run.rows += [("handshakes with a name that is known", f"{args.count // 5:,}: {base[0]:.0f} us of sbx-proxy each"),
+                 ("with a new name each", f"{args.count:,}: {made[0]:.0f} us of sbx-proxy, {made[1]:.0f} us of sbx-keeper"),
+                 ("so a certificate costs", f"{proxys + keepers:.0f} us: {proxys:.0f} in sbx-proxy, {keepers:.0f} in sbx-keeper (the signature)"),
+                 ("the last 1,000 names again", f"{kept[0]:.0f} us, {kept[1]:.0f} us: the certificates that are cached"), ("the first 200 again", "made anew: at most 1,024 are cached"),
+                 ("memory of sbx-proxy / sbx-keeper grew by", f"{grown[0]:,} / {grown[1]:,} KiB")]
+    return run.end()
+
+
+# --- M02, M09 ---
+
+def slow(args):
+    run = Run()
+    run.net.names.update({"ok.test": [OK4], "dead.test": ["93.184.216.200"]})
+    run.net.world.ip("route add blackhole 93.184.216.200/32 table local")
+    pause = threading.Event()
+
+    def origin(connection):
+        connection.settimeout(None)
+        word = head(connection).split(b" ")[1]
+        if word == b"/up":
+            while connection.recv(100):
+                pass
+        elif word == b"/never":
+            connection.recv(1)
+        elif word == b"/middle":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")
+            connection.recv(1)
+        else:
+            kind = b"text/event-stream" if word == b"/events" else b"text/plain"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + (b"" if word == b"/events" else b"\r\nContent-Length: 100000") + b"\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not pause.wait(1):
+                    connection.sendall(b":" if word == b"/events" else b"x")
+
+    run.serve(origin, 80)
+    p = run.proxy("ok.test:80", "dead.test:80")
+
+    def ask(path, host="ok.test", trickle=False, until=150):
+        """(seconds to its end, status, bytes)"""
+        stream = p.guest.connect(f"{host}:80")
+        begun, got = time.monotonic(), b""
+        stream.send(f"{'POST' if trickle else 'GET'} {path} HTTP/1.1\r\nHost: {host}\r\n{'Content-Length: 100000' if trickle else 'Connection: close'}\r\n\r\n".encode())
+        while time.monotonic() - begun < until:
+            try:
+                if trickle:
+                    stream.send(b"x")
+                data = stream.recv(timeout=1)
+                if not data:
+                    break
+                got += data
+            except TimeoutError:
+                continue
+            except Gone:
+                break
+        else:
+            stream.close()
+            return None, got
+        return time.monotonic() - begun, got
+
+    cases = {"a body sent at 1 B/s": (("/up",), {"trickle": True}, 58, 125), "a body that comes at 1 B/s": (("/down",), {}, 58, 125),
+             "an event stream at 1 B/s": (("/events",), {}, None, None), "no answer to SYN": (("/", "dead.test"), {}, 9, 13),
+             "accepts and says nothing": (("/never",), {}, 58, 66), "stops in the middle of the head": (("/middle",), {}, 58, 66)}
+    found = {}
+    threads = [threading.Thread(target=lambda what=what, a=a, k=k: found.__setitem__(what, ask(*a, **k)), daemon=True) for what, (a, k, _, _) in cases.items()]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(200)
+    pause.set()
+    for what, (_, _, least, most) in cases.items():
+        seconds, got = found[what]
+        status = got[9:12].decode() or "no answer"
+        run.check((seconds is None) if least is None else (seconds and least <= seconds <= most), f"{what}: {seconds}")
+        run.check(what not in ("no answer to SYN", "accepts and says nothing", "stops in the middle of the head") or status in ("504", "502"), f"{what}: {status}")
+        run.rows.append((what, f"still there after 150 s, {len(got)} bytes" if seconds is None else f"ended after {seconds:.0f} s: {status}"))
+    run.rows.append(("reasons in the log", dict(collections.Counter(r["error"] for r in p.records("end")))))
+    return run.end()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest="what", required=True)
     one = what.add_parser("websocket")
     one.add_argument("--minutes", type=float, default=30)
+    one = what.add_parser("names")
+    one.add_argument("--count", type=int, default=100000)
+    one.add_argument("--rate", type=int, default=10000)
+    one = what.add_parser("mint")
+    one.add_argument("--count", type=int, default=10000)
+    one.add_argument("--most", type=float, default=1e9, help="microseconds of both processes' CPU that a certificate may cost")
+    what.add_parser("slow")
     one = what.add_parser("mutated")
     one.add_argument("--minutes", type=float, default=60)
     one.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    return {"websocket": websocket, "mutated": mutated}[args.what](args)
+    return {"websocket": websocket, "mutated": mutated, "names": names, "mint": mint, "slow": slow}[args.what](args)
 
 
 if __name__ == "__main__":

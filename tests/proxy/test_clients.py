@@ -5,6 +5,7 @@ of the network door (test_netguest.py) and a real sbx-proxy that intercepts: eac
 it, and none takes the certificate without. npm's ws comes by tests/modules; nothing here leaves the machine."""
 import os
 import pathlib
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,30 @@ class Behind(unittest.TestCase):
         self.assertEqual({(r["verdict"], r["inspect"], r["path"].split("?")[0]) for r in seen}, {("allow", "intercept", path)})
 
 
+def may_be_early(pem):
+    """The session with a max_early_data (member 15 of OpenSSL's SSL_SESSION) that its server did not give."""
+    der = ssl.PEM_cert_to_DER_cert(pem.replace("SSL SESSION PARAMETERS", "CERTIFICATE"))
+
+    def element(at):
+        """(tag, where its content begins, where it ends)"""
+        n, at_content = der[at + 1], at + 2
+        if n & 0x80:
+            size = n & 0x7f
+            n, at_content = int.from_bytes(der[at + 2:at + 2 + size], "big"), at + 2 + size
+        return der[at], at_content, at_content + n
+
+    _, at, end = element(0)
+    members = []
+    while at < end:
+        tag, _, after = element(at)
+        members.append((tag, der[at:after]))
+        at = after
+    members = [m for m in members if m[0] < 0xa0] + sorted([m for m in members if m[0] >= 0xa0] + [(0xaf, bytes.fromhex("af0402024000"))])
+    content = b"".join(m for _, m in members)
+    der = b"\x30\x82" + len(content).to_bytes(2, "big") + content
+    return ssl.DER_cert_to_PEM_cert(der).replace("CERTIFICATE", "SSL SESSION PARAMETERS")
+
+
 class Clients(Behind):
     def test_curl(self):
         """OpenSSL, HTTP/2."""
@@ -115,6 +140,22 @@ class Clients(Behind):
                 self.assertIn("\n\nhello", out)
         self.assert_seen("transparent", "transparent", "forward", "forward")
         self.bad(*argv, word="verify error", said=REQUEST)
+
+    def test_early_data(self):
+        """E12: a client that sends its request before the handshake is over, with a ticket of which it believes that it may. It is not taken, and the
+        request that follows is there once."""
+        ticket, early = self.dir / "ticket", self.dir / "early"
+        argv = ["openssl", "s_client", "-ign_eof", "-verify_return_error", "-servername", "ok.test", "-connect", "ok.test:443", "-CAfile", self.ca, "-tls1_3"]
+        out = self.good(*argv, "-sess_out", ticket, said=REQUEST)
+        self.assertIn("Max Early Data: 0", out)
+        early.write_text(REQUEST.replace("/x", "/early"))
+        ticket.write_text(may_be_early(ticket.read_text()))
+        out = self.good(*argv, "-sess_in", ticket, "-early_data", early, said=REQUEST)
+        self.assertIn("Early data was rejected", out)
+        self.assertIn("Reused, TLSv1.3", out)
+        self.assertIn("\nhello", out)
+        self.assert_seen("transparent", "transparent")
+        self.assertFalse([r for r in self.origin.requests if "early" in r[0]])
 
     def test_openssl_by_directory(self):
         """Where the CA is found by the name that OpenSSL has for it, as the keeper tells."""

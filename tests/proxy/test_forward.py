@@ -64,11 +64,34 @@ def test_bytes_behind_a_refused_connect_are_no_request(world, proxy):
     assert {d["verdict"] for d in proxy.decisions()} == {"deny"}
 
 
-@pytest.mark.parametrize("host", ["evil.test", "evil.test:443", "ok.test:80"])
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:443", "ok.test:80", "gateway.docker.internal:3128"])
 def test_connect_with_another_host(world, proxy, host):
+    """D05: the target alone says where to; Node's http.request names the proxy in Host."""
+    proxy.policy(RULES)
+    stream = proxy.door.forward()
+    stream.send(f"CONNECT ok.test:443 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert read_response(stream, "CONNECT").status == 200
+    conn = proxy.tls(stream, "ok.test")
+    conn.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+    assert read_response(conn).status == 200
+    conn.close()
+    assert {d["host"] for d in proxy.decisions()} == {"ok.test"}
+    assert {n for n, _ in world.queries} <= {"ok.test"} and all(a.data.count(b"evil") == 0 for a in world.arrivals)
+
+
+def test_connect_to_a_denied_host_that_names_an_allowed_one(world, proxy):
+    """D05, the other way round"""
+    proxy.policy(RULES)
+    status, out, _ = say(proxy, b"CONNECT evil.test:80 HTTP/1.1\r\nHost: ok.test:443\r\n\r\nGET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+    assert b" 403 " in out or b" 421 " in out
+    assert world.arrivals == [] and world.queries == [] and {d["verdict"] for d in proxy.decisions()} == {"deny"}
+
+
+@pytest.mark.parametrize("fields", ["Host: ok.test:443\r\nHost: evil.test:443", "Host: evil.test/x", "Host: a b", "Host:"])
+def test_connect_with_no_host_that_is_one(world, proxy, fields):
     """D05"""
     proxy.policy(RULES)
-    status, _, _ = say(proxy, f"CONNECT ok.test:443 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    status, _, _ = say(proxy, f"CONNECT ok.test:443 HTTP/1.1\r\n{fields}\r\n\r\n".encode())
     assert status == 400
     assert_blocked(world, proxy, "end", "bad_request")
 

@@ -54,8 +54,6 @@ REFUSED = {
     "NUL-value": (get(b"Host: ok.test\r\nX: a\0b\r\n\r\n"), {400}),
     "empty-name": (get(b"Host: ok.test\r\n: x\r\n\r\n"), {400}),
     "HostX2": (get(b"Host: ok.test\r\nHost: evil.test\r\n\r\n"), {400}),
-    "h2c-upgrade": (get(b"Host: ok.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-                        b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"), {400}),
     "userinfo": (get(b"Host: ok.test@evil.test\r\n\r\n"), {400}),
     # F03-F06
     "CL:-0": (post(b"Content-Length: -0\r\n\r\n"), {400}),
@@ -213,6 +211,12 @@ PASSES = {
     "CRLF-pct": (lambda way: way.line("GET", "/x?a=%0d%0aEvil:%201") + b"Host: ok.test\r\n\r\n", "GET", "/x?a=%0d%0aEvil:%201", b""),
     "expect": (post(b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\nabcd"), "POST", "/v1/x", b"abcd"),
     "upgrade-foo": (get(b"Host: ok.test\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n"), "GET", "/v1/x", b""),
+    # F23, and h2c-upgrade of Appendix A: what Java's HttpClient sends by default. One clean request without it.
+    "h2c-upgrade": (get(b"Host: ok.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
+                    "GET", "/v1/x", b""),
+    "h2c-upgrade-list": (get(b"Host: ok.test\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n"), "GET", "/v1/x", b""),
+    "h2c-upgrade-body": (post(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 4\r\n\r\nabcd"),
+                         "POST", "/v1/x", b"abcd"),
     "connection-upgrade": (get(b"Host: ok.test\r\nConnection: upgrade\r\n\r\n"), "GET", "/v1/x", b""),
     "hop-by-hop": (get(b"Host: ok.test\r\nProxy-Authorization: evil\r\nProxy-Connection: evil\r\nKeep-Alive: evil\r\nTE: evil\r\n"
                        b"Proxy-Authenticate: evil\r\n\r\n"), "GET", "/v1/x", b""),

@@ -792,6 +792,37 @@ class Origins(Case):
         self.assertEqual(p.wait_record("decision", verdict="deny")["reason"], "limit")
         wait_for(lambda: len(o.requests) == 64, "64 requests")
 
+    def test_a_burst_before_the_protocol_is_known(self):
+        """Those that waited for the first connection, in the hope of sharing it, make no more than the bound either."""
+        held = threading.Event()
+
+        def handler(connection):
+            connection.recv(65536)
+            held.wait(30)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        first = threading.Event()
+
+        def slow_hello(connection):
+            first.wait(30)
+            harness.tls_server(*self.ok, handler)(connection)
+
+        s = Server(self.net.world.listen(OK4, 443), slow_hello)
+        self.addCleanup(s.close)
+        p = self.proxy("ok.test:443")
+        asking = [self.tls(p) for _ in range(80)]
+        for tls in asking:
+            tls.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        wait_for(lambda: s.accepted == 1, "the first connection")
+        first.set()
+        wait_for(lambda: len(p.records("decision", verdict="deny")) == 16, "16 refusals")
+        wait_for(lambda: s.accepted == 64, "64 connections")
+        held.set()
+        answers = [tls.recv()[:13] for tls in asking]
+        self.assertEqual((answers.count(b"HTTP/1.1 200 "), answers.count(b"HTTP/1.1 503 ")), (64, 16))
+        self.assertEqual({r["reason"] for r in p.records("decision", verdict="deny")}, {"limit"})
+        self.assertEqual(s.accepted, 64)
+
     def test_answers_that_cannot_be_framed(self):
         for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
                        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",

@@ -8,7 +8,6 @@ LEFT_OUT = {
     "B14: pool and policy": "tests of the pool: test_intercept.Origins",
     "C10: 100,000 names at 10,000 a second": "tests/unit/test_guest_netnames.c has the bound; the rate is a measurement",
     "E09: the whole zoo of certificates": "test_intercept.Refusals.test_upstream_certificates",
-    "E12: early data": "OpenSSL takes none unless it is asked to, and it is not; there is no client here that could send some",
     "E13: tickets of another sandbox": "each sandbox has its own process and keys; another host: test_intercept.Origins",
     "F13, F15, F22": "the list has no such numbers",
     "F27 with all of its origins": "test_garden has those that this machine has",

@@ -645,7 +645,7 @@ class Forward(Case):
                 b"CONNECT ok.test:443 HTTP/1.1\r\n" + host + b"Content-Length: 5\r\n\r\n",
                 b"CONNECT ok.test:443 HTTP/1.1\r\n" + host + b"Content-Length: 0\r\n\r\n",
                 b"CONNECT ok.test:443 HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\n",
-                b"CONNECT ok.test:443 HTTP/1.1\r\nHost: evil.test\r\n\r\n",
+                b"CONNECT ok.test:443 HTTP/1.1\r\n" + host + b"Host: evil.test\r\n\r\n",
                 b"CONNECT ok.test:443 HTTP/1.1\r\n\r\n", b"CONNECT ok.test:443\r\n\r\n", b"CONNECT  ok.test:443 HTTP/1.1\r\n" + host + b"\r\n",
                 b"CONNECT u:p@ok.test:443 HTTP/1.1\r\n" + host + b"\r\n", b"CONNECT http://ok.test:443 HTTP/1.1\r\n" + host + b"\r\n",
                 b"CONNECT ok.test HTTP/1.1\r\nHost: ok.test\r\n\r\n", b"CONNECT evil.test\0.ok.test:443 HTTP/1.1\r\n" + host + b"\r\n",
