@@ -1,50 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * agents: see agents.h. Constant data.
+ * agents: see agents.h.
  */
 #include "cli/agents.h"
 
-#include "base/own.h"
+#include <errno.h>
+#include <string.h>
+
+#include "base/buf.h"
 #include "base/str.h"
+#include "cli/api.h"
 
-static const char *const shell_command[] = { "bash", "-l", NULL };
+#define NAMES_MAX 4096
 
-static const struct {
-	const char *name;
-	const char *const *command;
-} agents[] = {
-	{ "shell", shell_command },
-};
-
-bool agents_known(const char *name)
+int agents_find(struct cli *c, const char *name, json_t **ret)
 {
-	for (size_t i = 0; i < ARRAY_LEN(agents); i++)
-		if (str_eq(agents[i].name, name))
-			return true;
-	return false;
+	char target[120];
+	int r;
+
+	*ret = NULL;
+	/* A name that no agent can have needs no question. */
+	if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] ||
+	    str_format(target, sizeof(target), "/v1/agents/%s", name) < 0)
+		return 0;
+	r = api_get(c, target, ret);
+	if (r < 0 && c->err.kind == ERR_NOT_FOUND) {
+		c->err = (struct err){ 0 };
+		c->hint[0] = 0;
+		return 0;
+	}
+	return r;
 }
 
-const char *agents_list(void)
+char *agents_names(struct cli *c)
 {
-	return "shell";
+	auto_(json) json_t *v = NULL;
+	const json_t *agent;
+	struct buf b;
+	char *names;
+	size_t i;
+
+	if (api_get(c, "/v1/agents", &v) < 0)
+		return NULL;
+	buf_init(&b, NAMES_MAX);
+	json_array_foreach(json_object_get(v, "agents"), i, agent)
+		(void)buf_printf(&b, "%s%s", i ? ", " : "", cli_str(agent, "name"));
+	names = str_new("%s", buf_cstr(&b) ? buf_cstr(&b) : "");
+	buf_done(&b);
+	return names;
 }
 
-static int append(json_t *list, const char *s)
+json_t *agents_argv(const json_t *agent, char *const *args, size_t nargs)
 {
-	return json_array_append_new(list, json_string(s));
-}
-
-json_t *agents_argv(const char *agent, char *const *args, size_t nargs)
-{
-	json_t *list = json_array();
 	bool replace = nargs > 0 && args[0][0] != '-';
+	json_t *list = replace ? json_array() : json_copy(json_object_get(agent, "command"));
 	int r = list ? 0 : -1;
 
-	for (size_t i = 0; i < ARRAY_LEN(agents) && !replace; i++)
-		for (const char *const *s = agents[i].command; str_eq(agents[i].name, agent) && *s && r == 0; s++)
-			r = append(list, *s);
 	for (size_t i = 0; i < nargs && r == 0; i++)
-		r = append(list, args[i]);
+		r = json_array_append_new(list, json_string(args[i]));
 	if (r < 0 || json_array_size(list) == 0) {
 		json_decref(list);
 		return NULL;

@@ -33,14 +33,19 @@ static int option(void *values, int key, const char *arg, struct err *err)
 static int run(struct cli *c, const struct cmd_args *a, void *values)
 {
 	const struct values *v = values;
-	auto_(json) json_t *workspaces = NULL, *sandbox = NULL;
+	auto_(json) json_t *workspaces = NULL, *sandbox = NULL, *agent = NULL;
+	auto_free char *names = NULL;
 	bool is_new = false;
-	int r;
+	int r = agents_find(c, a->pos[0], &agent);
 
-	if (!agents_known(a->pos[0])) {
+	if (r < 0)
+		return r;
+	if (!agent) {
+		names = agents_names(c);
+		if (!names)
+			return err_code(&c->err);
 		cli_hint(c, "sbx create shell PATH");
-		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "unknown agent '%.100s': known agents are: %s", a->pos[0],
-			       agents_list());
+		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "unknown agent '%.100s': known agents are: %s", a->pos[0], names);
 	}
 	r = paths_resolve(c, a->pos + 1, a->npos - 1, &workspaces);
 	if (r == 0)

@@ -29,6 +29,7 @@ struct job {
 	const struct run *opts;
 	const struct cmd_args *args;
 	const char *who;    /* the agent or sandbox that is named */
+	json_t *agent;      /* owned; its profile, NULL: it is not known (any more) */
 	json_t *workspaces; /* owned; NULL: none were named */
 	json_t *sandbox;    /* owned */
 	bool is_new;
@@ -180,15 +181,20 @@ static int find_for_name(struct job *j, const json_t *list)
 {
 	const json_t *v = by_name(list, j->who);
 
+	auto_free char *names = NULL;
+
 	if (!v && j->args->npos == 0) {
 		cli_hint(j->cli, "sbx run --name %s shell", j->who);
 		return err_set(&j->cli->err, ERR_NOT_FOUND, ENOENT, "sandbox '%.100s' not found", j->who);
 	}
 	if (!v) {
+		names = agents_names(j->cli);
+		if (!names)
+			return err_code(&j->cli->err);
 		cli_hint(j->cli, "sbx run shell");
 		return err_set(&j->cli->err, ERR_NOT_FOUND, ENOENT,
 			       "'%.100s' is neither an agent (known agents: %s) nor an existing sandbox", j->who,
-			       agents_list());
+			       names);
 	}
 	if (j->opts->create.name && j->args->npos > 0) {
 		cli_hint(j->cli, "sbx run %s", cli_str(v, "name"));
@@ -201,19 +207,18 @@ static int find_for_name(struct job *j, const json_t *list)
 
 static int find(struct job *j)
 {
-	bool agent = j->args->npos > 0 && agents_known(j->who);
 	auto_(json) json_t *v = NULL;
 	const json_t *list;
-	int r = 0;
+	int r = j->args->npos > 0 ? agents_find(j->cli, j->who, &j->agent) : 0;
 
-	if (agent || j->args->npos > 1)
+	if (r == 0 && (j->agent || j->args->npos > 1))
 		r = paths_resolve(j->cli, j->args->pos + 1, j->args->npos - 1, &j->workspaces);
 	if (r == 0)
 		r = api_get(j->cli, "/v1/sandboxes", &v);
 	if (r < 0)
 		return r;
 	list = json_object_get(v, "sandboxes");
-	return agent ? find_for_agent(j, list) : find_for_name(j, list);
+	return j->agent ? find_for_agent(j, list) : find_for_name(j, list);
 }
 
 static int make(struct job *j)
@@ -275,24 +280,38 @@ static int detach(struct job *j)
 	return CMD_OK;
 }
 
+/* The profile of the sandbox's agent; one that was removed since leaves it to the arguments to say what to run. */
+static int know_agent(struct job *j)
+{
+	return j->agent ? 0 : agents_find(j->cli, cli_str(j->sandbox, "agent"), &j->agent);
+}
+
+static int agent_argv(struct job *j, json_t **ret)
+{
+	*ret = agents_argv(j->agent, j->args->rest, j->args->nrest);
+	if (*ret)
+		return 0;
+	if (!j->agent)
+		return err_set(&j->cli->err, ERR_NOT_FOUND, ENOENT, "the profile of the agent %s is not there any more",
+			       cli_str(j->sandbox, "agent"));
+	return err_set(&j->cli->err, ERR_INVALID, EILSEQ, "the agent's arguments must be UTF-8");
+}
+
 static int attach(struct job *j)
 {
 	const char *agent = cli_str(j->sandbox, "agent"), *name = cli_str(j->sandbox, "name");
 	bool tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	auto_(json) json_t *start = NULL;
-	json_t *argv = agents_argv(agent, j->args->rest, j->args->nrest), *env = envset_merge(&j->opts->create.env);
+	auto_(json) json_t *start = NULL, *argv = NULL, *env = envset_merge(&j->opts->create.env);
+	int r = know_agent(j);
 
-	if (!argv)
-		json_decref(env);
-	if (!argv)
-		return err_set(&j->cli->err, ERR_INVALID, EILSEQ, "the agent's arguments must be UTF-8");
-	if (env && keeper_env(j->cli, cli_str(j->sandbox, "id"), env) < 0) {
-		json_decref(argv);
-		json_decref(env);
-		return err_code(&j->cli->err);
-	}
-	start = session_start_record(argv, env, tty);
-	if (!start)
+	if (r == 0)
+		r = agent_argv(j, &argv);
+	if (r == 0 && env)
+		r = keeper_env(j->cli, cli_str(j->sandbox, "id"), env);
+	if (r < 0)
+		return r;
+	start = session_start_record(json_incref(argv), json_incref(env), tty);
+	if (!start || !env)
 		return err_set(&j->cli->err, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (j->is_new || isatty(STDERR_FILENO))
 		cli_say("Starting %s agent in sandbox '%s'...", agent, name);
@@ -344,6 +363,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 	j.who = a->npos > 0 ? a->pos[0] : o->create.name;
 	if (r == 0)
 		r = go(&j);
+	json_decref(j.agent);
 	json_decref(j.workspaces);
 	json_decref(j.sandbox);
 	return r;
@@ -362,7 +382,7 @@ const struct cmd cmd_run = {
 	       "follow. PATH:ro is read-only. Run again, it attaches to the same sandbox; options of creation must then be\n"
 	       "left out or be the same. AGENT_ARGS are appended to the agent's command; where the first is not an option, they\n"
 	       "replace it. --name alone attaches to the sandbox of that name. The exit status is the agent's, 128 + n where signal n killed it, 125 where sbx failed.\n"
-	       "Agents: shell (bash).",
+	       "`sbx agent ls` lists the agents; the first use of one installs it in a sandbox.",
 	.options = options,
 	.flags = CMD_SESSION,
 	.max_args = 1 + PATHS_MAX,

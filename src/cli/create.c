@@ -9,18 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/making.h"
 #include "cli/ready.h"
-#include "cli/table.h"
-#include "cli/term.h"
 #include "cli/words.h"
 #include "wire/portmap.h"
 
 #define MEMORY_MIN_MIB 512
 #define CPUS_MAX 4096
-#define PROGRESS_EVERY_MS 10000
 
 static int option_memory(struct create *o, const char *arg, struct err *err)
 {
@@ -94,70 +91,15 @@ void create_done(struct create *o)
 	json_decref(o->ports);
 }
 
-struct progress {
-	struct cli *cli;
-	bool terminal, shown;
-	bool built; /* a new template was made */
-	json_int_t step;
-	uint64_t at;
-};
-
-/* On a terminal one line that changes; elsewhere one line per step, and a sign of life now and then. */
-static void show_progress(struct progress *p, json_int_t step, json_int_t steps, const char *what)
+/* The base template and what the agent adds to it; *ret_built: one of them was made anew. */
+static int make_ready(struct cli *c, const char *agent, bool *ret_built)
 {
-	uint64_t now = io_now_ms();
-	uint16_t rows, cols;
-	char line[256];
+	bool template = false, layer = false;
+	int r = making_template(c, &template);
 
-	if (!p->shown)
-		cli_say("Making the base template (once per machine)...");
-	if (!p->terminal && p->shown && step == p->step && now - p->at < PROGRESS_EVERY_MS)
-		return;
-	(void)str_format(line, sizeof(line), "[%lld/%lld] %s", (long long)step, (long long)steps, what);
-	table_clean(line);
-	if (p->terminal) {
-		/* A line that wraps could not be written over. */
-		term_size(STDERR_FILENO, &rows, &cols);
-		(void)fprintf(stderr, "\r\033[K%.*s", cols - 1, line);
-		(void)fflush(stderr);
-	} else {
-		cli_say("%s", line);
-	}
-	p->shown = true;
-	p->step = step;
-	p->at = now;
-}
-
-static int on_progress(void *user, const json_t *v)
-{
-	struct progress *p = user;
-	const json_t *e = json_object_get(v, "error");
-
-	if (e)
-		return err_set(&p->cli->err, err_kind_from_name(cli_str(e, "kind")), 0, "%s", cli_str(e, "message"));
-	if (json_is_true(json_object_get(v, "built")))
-		p->built = true;
-	if (cli_str(v, "progress")[0])
-		show_progress(p, json_integer_value(json_object_get(v, "step")),
-			      json_integer_value(json_object_get(v, "steps")), cli_str(v, "progress"));
-	return 0;
-}
-
-static int update_template(struct cli *c, bool *ret_built)
-{
-	struct progress p = { .cli = c, .terminal = isatty(STDERR_FILENO) };
-	struct api_req req = {
-		.method = "POST",
-		.target = "/v1/templates/base",
-		.timeout_ms = API_BUILD_MS,
-		.line = on_progress,
-		.user = &p,
-	};
-	int r = api_call(c, &req, NULL);
-
-	if (p.shown && p.terminal)
-		(void)fputs("\r\033[K", stderr);
-	*ret_built = p.built;
+	if (r == 0)
+		r = making_layer(c, agent, false, &layer, NULL);
+	*ret_built = template || layer;
 	return r;
 }
 
@@ -241,7 +183,7 @@ int create_sandbox(struct cli *c, const struct create *o, const struct create_wh
 	if (r < 0 && c->err.kind != ERR_UNAVAILABLE)
 		return r;
 	if (r < 0 || is_new) {
-		r = update_template(c, &built);
+		r = make_ready(c, w->agent, &built);
 		if (r < 0 && sandbox)
 			create_undo(c, sandbox);
 		if (r < 0)

@@ -20,6 +20,7 @@
 #include "base/own.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "daemon/agents.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
@@ -104,7 +105,7 @@ static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 
 	if (!dir || !disk)
 		return NULL;
-	name_hostname(hostname, row->name);
+	name_hostname(hostname, row->name + strspn(row->name, ".")); /* layer.h: a name that no user gives */
 	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:o, s:O, s:s, s:s, s:s, s:I, s:I, s:b, s:o, s:{s:o, s:s?}}", "id", row->id,
 			 "name", row->name, "hostname", hostname, "cpus", (int)row->cpus, "memory_mib",
 			 (json_int_t)row->memory_mib, "accel", set->accelerator, "disk", disk, "workspaces",
@@ -115,6 +116,30 @@ static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 			 set->extra_ca[0] ? set->extra_ca : NULL);
 }
 
+/* What the agent's profile gives: variables, under those of the sandbox itself, and files. One that cannot be read any
+ * more is no reason not to start. */
+static int add_outfit(const struct sandbox *s, json_t *spec)
+{
+	json_t *profile = NULL, *outfit = NULL;
+	struct err why = { 0 };
+	int r = 0;
+
+	if (s->row.nworkspaces == 0)
+		return 0;
+	if (agents_find(&s->daemon->dirs, s->row.agent, &profile, &why) < 0 ||
+	    agents_outfit(profile, s->row.workspaces[0].path, &outfit, &why) < 0) {
+		log_warn("event=no_outfit id=%s agent=%s error=\"%s\"", s->row.id, s->row.agent, why.msg);
+	} else {
+		json_t *env = json_object_get(outfit, "env");
+
+		r = json_object_update(env, s->row.env) | json_object_set(spec, "env", env) |
+		    json_object_set(spec, "files", json_object_get(outfit, "files"));
+	}
+	json_decref(profile);
+	json_decref(outfit);
+	return r;
+}
+
 static int spec_fd(const struct sandbox *s, const struct settings *set, struct err *err)
 {
 	auto_fd int fd = memfd_create("sbx-spec", MFD_CLOEXEC);
@@ -122,7 +147,7 @@ static int spec_fd(const struct sandbox *s, const struct settings *set, struct e
 	json_t *o = spec_json(s, set);
 	int r;
 
-	if (!o || fd < 0) {
+	if (!o || fd < 0 || add_outfit(s, o) < 0) {
 		json_decref(o);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 	}

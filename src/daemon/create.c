@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
-#include "daemon/agent.h"
+#include "daemon/agents.h"
 #include "daemon/field.h"
 #include "daemon/host.h"
 #include "daemon/ports.h"
@@ -23,6 +23,7 @@
 
 #define MEMORY_MIN_MIB 512
 #define MEMORY_DEFAULT_MAX_MIB (32U * 1024)
+#define BUILDER_MAX_MIB 4096U
 #define ENV_MAX 512
 #define ENV_MAX_BYTES (128U << 10)
 #define NAME_TRIES 99
@@ -43,7 +44,8 @@ static uint64_t host_cpus(void)
 	return n > 0 ? (uint64_t)n : 1;
 }
 
-static int plan_size(const json_t *body, struct store_row *row, struct err *err)
+/* The profile's hint is what is taken where nothing is asked for, and the host has it. */
+static int plan_size(const json_t *body, uint64_t hint_mib, struct store_row *row, struct err *err)
 {
 	uint64_t host = host_memory_mib(), cpus = 0, max_cpus = host_cpus();
 	int r;
@@ -51,6 +53,8 @@ static int plan_size(const json_t *body, struct store_row *row, struct err *err)
 	row->memory_mib = host / 2 > MEMORY_DEFAULT_MAX_MIB ? MEMORY_DEFAULT_MAX_MIB : host / 2;
 	if (row->memory_mib < MEMORY_MIN_MIB)
 		row->memory_mib = MEMORY_MIN_MIB;
+	if (hint_mib > 0 && hint_mib <= host)
+		row->memory_mib = hint_mib;
 	if (host < MEMORY_MIN_MIB)
 		host = MEMORY_MIN_MIB;
 	r = field_u64(body, "memory_mib", 0, UINT32_MAX, &row->memory_mib, err);
@@ -164,8 +168,8 @@ static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct cre
 
 	if (r == 0)
 		r = field_string(body, "agent", true, &agent, err);
-	if (r == 0 && !agent_find(agent, err))
-		r = -ENOENT;
+	if (r == 0)
+		r = agents_find(dirs, agent, &p->profile, err);
 	if (r == 0)
 		r = field_string(body, "name", false, &name, err);
 	if (r == 0 && name)
@@ -175,7 +179,7 @@ static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct cre
 	if (r == 0)
 		r = field_bool(body, "reuse", false, &p->reuse, err);
 	if (r == 0)
-		r = plan_size(body, &p->row, err);
+		r = plan_size(body, (uint64_t)json_integer_value(json_object_get(p->profile, "memory_mib")), &p->row, err);
 	if (r == 0)
 		r = plan_env(body, &p->row, err);
 	if (r == 0)
@@ -206,6 +210,7 @@ int create_plan(const struct env_dirs *dirs, const json_t *body, struct create_p
 void create_plan_done(struct create_plan *p)
 {
 	store_row_done(&p->row);
+	json_decref(p->profile);
 }
 
 /* --- the name --- */
@@ -327,11 +332,34 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 	if (r == 0)
 		r = host_ready(&d->disks, err);
 	if (r == 0)
-		r = template_bind(d->dirs.cache, &p->row.template, err);
+		r = template_bind(d->dirs.cache, p->profile, &p->row.template, err);
 	if (r == 0)
 		r = identify(&p->row, err);
 	if (r == 0)
 		r = make(d, &p->row, set.disk_bytes, ret, err);
+	return r;
+}
+
+int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, struct err *err)
+{
+	struct store_row row = { .cpus = (unsigned)host_cpus(), .memory_mib = host_memory_mib() / 2 };
+	struct settings set;
+	int r = settings_load(d->dirs.config, &set, NULL, err);
+
+	if (row.memory_mib > BUILDER_MAX_MIB)
+		row.memory_mib = BUILDER_MAX_MIB;
+	if (row.memory_mib < MEMORY_MIN_MIB)
+		row.memory_mib = MEMORY_MIN_MIB;
+	row.env = json_object();
+	(void)str_format(row.agent, sizeof(row.agent), "%s", agent);
+	(void)str_format(row.name, sizeof(row.name), ".layer-%s", agent); /* no name that a user can give */
+	if (r == 0)
+		r = template_bind(d->dirs.cache, NULL, &row.template, err);
+	if (r == 0)
+		r = identify(&row, err);
+	if (r == 0)
+		r = make(d, &row, set.disk_bytes, ret, err);
+	store_row_done(&row);
 	return r;
 }
 

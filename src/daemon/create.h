@@ -15,9 +15,14 @@
 /* body: see docs/api.md. *ret is borrowed (the daemon's list owns it); *ret_existed: "reuse" found it. */
 int create_sandbox(struct daemon *d, const json_t *body, struct sandbox **ret, bool *ret_existed, struct err *err);
 
+/* A sandbox on the base template without a workspace, for layer.h: it is in the registry, so that the next daemon finds what
+ * was left of it. */
+int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, struct err *err);
+
 /* What a request says, checked against nothing but itself and the host. For create_sandbox, and for tests. */
 struct create_plan {
 	struct store_row row; /* owned; without id, times, machine_id, template, and name where none was given */
+	json_t *profile; /* owned: the agent's */
 	bool named;
 	bool reuse;
 };

@@ -21,6 +21,7 @@
 #include "base/str.h"
 #include "daemon/build.h"
 #include "daemon/forget.h"
+#include "daemon/layer.h"
 #include "daemon/rules.h"
 #include "daemon/sandbox.h"
 #include "daemon/server.h"
@@ -221,6 +222,7 @@ void daemon_shutdown(struct daemon *d)
 	d->stopping = true;
 	(void)uv_timer_start(&d->deadline, on_deadline, SHUTDOWN_MS, 0);
 	build_cancel(d);
+	layer_cancel(d);
 	server_drain(d);
 }
 
@@ -290,6 +292,7 @@ static int serve(struct daemon *d, struct err *err)
 	sweep_sockets(d);
 	forget_sweep(d, has_record, d);
 	adopt(d);
+	layer_sweep(d);
 	r = server_start(d, err);
 	if (r == 0)
 		r = uv_signal_start(&d->term, on_signal, SIGTERM);

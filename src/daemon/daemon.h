@@ -14,6 +14,7 @@
 #include "daemon/store.h"
 
 struct build;
+struct layer;
 struct rules;
 struct sandbox;
 struct server;
@@ -29,6 +30,7 @@ struct daemon {
 	struct sandbox *sandboxes; /* owned list, by name */
 	struct rules *rules;       /* owned: the network policy */
 	struct build *build;       /* owned by itself: the running template build, or NULL */
+	struct layer *layers;      /* owned by themselves: the running builds of agents' layers */
 	struct server *server;     /* owned */
 	uv_signal_t term, interrupt;
 	uv_timer_t deadline; /* of the shutdown */

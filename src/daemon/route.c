@@ -30,7 +30,8 @@ static const struct {
 	{ "POST", "/v1/policy/explain", api_policy_explain }, { "GET", "/v1/policy/pending", api_policy_pending },
 	{ "POST", "/v1/policy/answer", api_policy_answer }, { "GET", "/v1/policy/rules", api_rules },
 	{ "POST", "/v1/policy/rules", api_rules_add },   { "POST", "/v1/policy/rules/remove", api_rules_remove },
-	{ "POST", "/v1/policy/log", api_policy_log },
+	{ "POST", "/v1/policy/log", api_policy_log },   { "GET", "/v1/agents", api_agents },
+	{ "GET", "/v1/agents/*", api_agent },            { "POST", "/v1/agents/*/layer", api_agent_layer },
 	{ "DELETE", "/v1/policy/rules/*", api_rule_delete },
 };
 

@@ -15,40 +15,115 @@
 #include "base/str.h"
 #include "wire/manifest.h"
 
-static int read_manifest(const char *cache_dir, struct manifest *ret, struct err *err)
+DEFINE_AUTO(json, json_t *, json_decref);
+
+/* The manifest NAME.json; *ret_agent (NULL: not wanted): what it says of an agent's layer, owned, NULL where nothing. */
+static int read_manifest(const char *cache_dir, const char *name, struct manifest *ret, json_t **ret_agent, struct err *err)
 {
-	auto_free char *path = str_new("%s/templates/%s.json", cache_dir, TEMPLATE_BASE), *text = NULL;
+	auto_free char *path = str_new("%s/templates/%s.json", cache_dir, name), *text = NULL;
+	json_t *whole;
 	size_t n = 0;
 	int r = path ? io_read_file(AT_FDCWD, path, MANIFEST_MAX_BYTES, &text, &n) : -ENOMEM;
 
 	if (r == -ENOENT)
 		return err_set(err, ERR_UNAVAILABLE, ENOENT,
-			       "there is no base template yet: make it with POST /v1/templates/base (sbx run does that "
-			       "by itself)");
+			       "there is no %s template yet: make it with POST /v1/templates/base (sbx run does that by itself)",
+			       name);
 	if (r < 0)
 		return err_errno(err, -r, "cannot read %.300s", path ? path : "the base template");
 	r = manifest_parse(text, n, ret, err);
-	return r < 0 ? err_wrap(err, "%.300s", path) : 0;
+	if (r < 0)
+		return err_wrap(err, "%.300s", path);
+	if (ret_agent) {
+		whole = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+		*ret_agent = json_incref(json_object_get(whole, "agent"));
+		json_decref(whole);
+	}
+	return 0;
 }
 
-int template_bind(const char *cache_dir, json_t **ret, struct err *err)
+static bool same_blob(const struct manifest_blob *a, const struct manifest_blob *b)
+{
+	return str_eq(a->digest, b->digest);
+}
+
+/* Whether an agent's layer was made of this installation on this base template. */
+static bool is_current(const struct manifest *m, const json_t *agent, const struct manifest *base, const json_t *install)
+{
+	bool same = m->nlayers == base->nlayers + 1 && same_blob(&m->kernel, &base->kernel) &&
+		    same_blob(&m->modules, &base->modules) && json_equal(json_object_get(agent, "install"), install);
+
+	for (size_t i = 0; same && i < base->nlayers; i++)
+		same = same_blob(&m->layers[i], &base->layers[i]);
+	return same;
+}
+
+/* The template that a sandbox of this agent starts from. */
+static int find(const char *cache_dir, const json_t *profile, struct manifest *ret, struct err *err)
+{
+	const char *name = json_string_value(json_object_get(profile, "name"));
+	const json_t *install = json_object_get(profile, "install");
+	auto_(json) json_t *agent = NULL;
+	struct err why = { 0 };
+	struct manifest base;
+	int r = read_manifest(cache_dir, TEMPLATE_BASE, install ? &base : ret, NULL, err);
+
+	if (r < 0 || !install)
+		return r;
+	r = read_manifest(cache_dir, name, ret, &agent, &why);
+	if (r < 0 && why.errnum != ENOENT) {
+		*err = why;
+		return r;
+	}
+	if (r < 0 || !is_current(ret, agent, &base, install))
+		return err_set(err, ERR_UNAVAILABLE, ENOENT,
+			       "the layer of the agent %s is not there, or out of date: make it with POST /v1/agents/%s/layer (sbx run "
+			       "does that by itself)",
+			       name, name);
+	return 0;
+}
+
+static json_t *binding_json(const struct manifest *m)
+{
+	json_t *layers = json_array();
+
+	for (size_t i = 0; layers && i < m->nlayers; i++)
+		(void)json_array_append_new(layers, json_string(m->layers[i].digest));
+	return json_pack("{s:o, s:s, s:s}", "layers", layers, "kernel", m->kernel.digest, "modules", m->modules.digest);
+}
+
+int template_bind(const char *cache_dir, const json_t *profile, json_t **ret, struct err *err)
 {
 	struct manifest m;
-	json_t *layers, *o;
-	int r = read_manifest(cache_dir, &m, err);
+	json_t *o;
+	int r = find(cache_dir, profile, &m, err);
 
 	if (r < 0)
 		return r;
-	layers = json_array();
-	for (size_t i = 0; layers && i < m.nlayers; i++)
-		(void)json_array_append_new(layers, json_string(m.layers[i].digest));
-	o = json_pack("{s:o, s:s, s:s}", "layers", layers, "kernel", m.kernel.digest, "modules", m.modules.digest);
-	if (!o || json_array_size(layers) != m.nlayers) {
+	o = binding_json(&m);
+	if (!o || json_array_size(json_object_get(o, "layers")) != m.nlayers) {
 		json_decref(o);
 		return err_errno(err, ENOMEM, "the base template");
 	}
 	*ret = o;
 	return 0;
+}
+
+json_t *template_layer(const char *cache_dir, const json_t *profile)
+{
+	const char *name = json_string_value(json_object_get(profile, "name"));
+	auto_(json) json_t *agent = NULL;
+	struct manifest m, base;
+	struct err ignored;
+	bool current;
+
+	if (!json_object_get(profile, "install") || read_manifest(cache_dir, name, &m, &agent, &ignored) < 0)
+		return json_null();
+	current = read_manifest(cache_dir, TEMPLATE_BASE, &base, NULL, &ignored) == 0 &&
+		  is_current(&m, agent, &base, json_object_get(profile, "install"));
+	return json_pack("{s:O?, s:O?, s:s, s:s, s:I, s:b}", "version", json_object_get(agent, "version"), "package_version",
+			 json_object_get(agent, "package_version"), "created", m.created, "digest",
+			 m.layers[m.nlayers - 1].digest, "bytes", (json_int_t)m.layers[m.nlayers - 1].bytes, "current", current);
 }
 
 /* The path of a blob that must be there; owned by the caller. */
@@ -147,7 +222,7 @@ int template_list(const char *cache_dir, json_t **ret, struct err *err)
 	struct manifest m;
 	struct err why = { 0 };
 	json_t *o;
-	int r = read_manifest(cache_dir, &m, &why);
+	int r = read_manifest(cache_dir, TEMPLATE_BASE, &m, NULL, &why);
 
 	if (r < 0 && why.errnum != ENOENT) {
 		*err = why;

@@ -12,9 +12,12 @@
 
 #define TEMPLATE_BASE "base"
 
-/* The digests of the base template that is there now: {"layers": [..], "kernel": "..", "modules": ".."}; a new
- * reference. unavailable where there is none. */
-int template_bind(const char *cache_dir, json_t **ret, struct err *err);
+/* The digests of the template that a sandbox of this agent starts from now: the base template, or that and the agent's
+ * layer: {"layers": [..], "kernel": "..", "modules": ".."}; a new reference. unavailable where one is missing, or the layer
+ * is of another installation or base. */
+int template_bind(const char *cache_dir, const json_t *profile, json_t **ret, struct err *err);
+/* The agent's layer: {"version", "package_version", "created", "digest", "bytes", "current"}, or null; a new reference. */
+json_t *template_layer(const char *cache_dir, const json_t *profile);
 /* Puts the paths that a binding stands for into a machine's spec (kernel, initrds, layers); unavailable where one of
  * them is not in the cache any more. */
 int template_resolve(const char *cache_dir, const json_t *binding, json_t *spec, struct err *err);

@@ -26,6 +26,7 @@
 #define LAYERS "/sbx/layers"
 #define DISK "/sbx/disk"
 #define ROOT "/sbx/root"
+#define MARK "sbx/disk/files-written" /* seen from the initramfs */
 #define CHECK_TIMEOUT_MS 20000
 
 static int initramfs_fd = -1, root_fd = -1;
@@ -243,6 +244,19 @@ int root_lend(const char *at, struct err *err)
 	if (fd < 0 || mount(init, at, NULL, MS_BIND, NULL) < 0)
 		return err_errno(err, errno, "cannot make %s", at);
 	return 0;
+}
+
+bool root_is_marked(void)
+{
+	return faccessat(initramfs_fd, MARK, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void root_mark(void)
+{
+	auto_fd int fd = openat(initramfs_fd, MARK, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		console_line("the disk cannot be marked: %s", strerror(errno));
 }
 
 void root_share(void)

@@ -6,6 +6,7 @@
 #ifndef SBX_GUEST_ROOT_H
 #define SBX_GUEST_ROOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,9 @@ int root_switch(struct err *err);
 int root_populate(const struct user *agent, struct err *err);
 /* This very program, at a path of the new root: another mount of the file that PID 1 runs. */
 int root_lend(const char *at, struct err *err);
+/* Whether this disk was marked: a note on it that no program of the sandbox sees. After root_switch. */
+bool root_is_marked(void);
+void root_mark(void);
 /* Makes all mounts shared, systemd's default, which container engines expect. After the last mount of ours, so that
  * nested workspaces do not show up twice. */
 void root_share(void);

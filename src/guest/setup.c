@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "guest/console.h"
+#include "guest/homefiles.h"
 #include "guest/ident.h"
 #include "guest/network.h"
 #include "guest/opens.h"
@@ -33,6 +34,7 @@ void setup_done(struct setup *s)
 	for (size_t i = 0; i < s->nworkspaces; i++)
 		free(s->workspaces[i].path);
 	free(s->workspaces);
+	json_decref(s->files);
 	vars_done(&s->env);
 	free(s->ca);
 	explicit_bzero(s->entropy, sizeof(s->entropy));
@@ -200,8 +202,11 @@ int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
 	s->fs = !json_is_false(json_object_get(o, "fs"));
 	if ((r = read_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
 	    (r = read_workspaces(json_object_get(o, "workspaces"), s, err)) < 0 ||
-	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = read_network(o, s, err)) < 0)
+	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = read_network(o, s, err)) < 0 ||
+	    (r = homefiles_check(json_object_get(o, "files"), err)) < 0)
 		setup_done(s);
+	else
+		s->files = json_incref(json_object_get(o, "files"));
 	return r;
 }
 
@@ -217,6 +222,16 @@ static int attach_workspaces(struct setup *s, struct err *err)
 	if (r < 0 || s->nworkspaces == 0)
 		return r;
 	return workspaces_bind(s->workspaces, s->nworkspaces, &s->agent, err);
+}
+
+/* Once in the sandbox's life, and before a workspace is there that a path could lead into. */
+static int write_files(const struct setup *s, struct err *err)
+{
+	int r = !s->files || root_is_marked() ? 0 : homefiles_write(s->files, &s->agent, err);
+
+	if (r == 0 && s->files)
+		root_mark();
+	return r;
 }
 
 int setup_run(struct setup *s, struct err *err)
@@ -244,7 +259,9 @@ int setup_run(struct setup *s, struct err *err)
 	if (opens_prepare(&none) < 0)
 		console_line("%s: no URL can be opened on the host", none.msg);
 	tune_system();
-	r = attach_workspaces(s, err);
+	r = write_files(s, err);
+	if (r == 0)
+		r = attach_workspaces(s, err);
 	if (r == 0)
 		root_share();
 	return r;

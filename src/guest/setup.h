@@ -5,6 +5,7 @@
 #ifndef SBX_GUEST_SETUP_H
 #define SBX_GUEST_SETUP_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ struct setup {
 	struct workspace *workspaces; /* owned, in the host's order: the first is the default cwd */
 	size_t nworkspaces;
 	struct vars env;
+	json_t *files; /* owned: of the agent's home folder, homefiles.h; NULL: none */
 	char nonce[129]; /* filled by setup_run */
 	struct user agent; /* filled by setup_run: uid 0 where the image has no agent */
 };

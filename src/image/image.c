@@ -15,6 +15,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "image/ensure.h"
+#include "image/layer.h"
 #include "image/stop.h"
 
 #define KEY_JSON 0x100
@@ -39,15 +40,15 @@ static error_t option(int key, char *arg, struct argp_state *state)
 		o->refresh = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num == 0 && (str_eq(arg, "ensure") || str_eq(arg, "check")))
+		if (state->arg_num == 0 && (str_eq(arg, "ensure") || str_eq(arg, "check") || str_eq(arg, "layer")))
 			o->command = arg;
-		else if (state->arg_num == 1)
+		else if (state->arg_num == 1 && !str_eq(o->command, "layer"))
 			o->name = arg;
 		else
 			argp_error(state, "do not understand '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!o->name)
+		if (!o->command || (!o->name && !str_eq(o->command, "layer")))
 			argp_error(state, "a command and a template are needed");
 		if (o->refresh && !str_eq(o->command, "ensure"))
 			argp_error(state, "--refresh goes with ensure");
@@ -66,11 +67,11 @@ static const struct argp_option options[] = {
 static const struct argp argp = {
 	.options = options,
 	.parser = option,
-	.args_doc = "ensure TEMPLATE\ncheck TEMPLATE",
+	.args_doc = "ensure TEMPLATE\ncheck TEMPLATE\nlayer <JOB",
 	.doc = "Makes the templates that sandboxes start from.\v"
 	       "ensure makes the template where it is missing or its inputs changed; updates that Debian publishes are no such "
 	       "change, --refresh takes them in. check exits with 0 where ensure has nothing to do, else with 1. "
-	       "The one template is: base.",
+	       "layer makes an agent's, as sandboxd describes it on stdin, in a sandbox that runs. The one template is: base.",
 };
 
 /* An object as a line on stdout; takes it over. */
@@ -128,6 +129,31 @@ static int check(const struct options *o, const char *cache, const struct templa
 	return fail(o, &err);
 }
 
+/* The job is sandboxd's, of one object. */
+static int layer(const struct options *o, const char *cache)
+{
+	struct layer_result done = { 0 };
+	struct progress p;
+	struct err err = { 0 };
+	json_error_t je;
+	json_t *job = json_loadf(stdin, JSON_REJECT_DUPLICATES, &je), *error = NULL;
+	int r = job ? stop_init(&err) : err_set(&err, ERR_INVALID, EINVAL, "the job is not JSON");
+
+	progress_init(&p, o->json, LAYER_STEPS);
+	if (r == 0)
+		r = layer_make(cache, job, &p, &done, &err);
+	progress_done(&p);
+	if (r < 0 && o->json)
+		error = json_pack("{s:{s:s, s:s%, s:o*}}", "error", "kind", err_kind_name(err.kind), "message", err.msg,
+				  strnlen(err.msg, sizeof(err.msg)), "tail", done.tail);
+	if (r < 0 && !o->json)
+		(void)fail(o, &err);
+	if (o->json)
+		print_json(r < 0 ? error : json_pack("{ss sb}", "manifest", done.manifest, "built", done.built));
+	json_decref(job);
+	return r < 0 ? 1 : 0;
+}
+
 int image_main(int argc, char **argv)
 {
 	struct options o = { 0 };
@@ -138,6 +164,8 @@ int image_main(int argc, char **argv)
 	argp_program_version = "sbx-image " SBX_VERSION;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o) != 0)
 		return 64;
+	if (str_eq(o.command, "layer"))
+		return env_dirs(&dirs, &err) < 0 ? fail(&o, &err) : layer(&o, dirs.cache);
 	t = template_find(o.name);
 	if (!t) {
 		(void)err_set(&err, ERR_NOT_FOUND, ENOENT, "no template is called '%.80s': the one there is, is called base", o.name);

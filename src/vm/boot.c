@@ -75,11 +75,11 @@ static json_t *setup_request(const struct machine *m)
 					    json_pack("{s:i, s:s, s:b, s:s}", "index", (int)i, "path",
 						      s->workspaces[i].path, "readonly", s->workspaces[i].readonly,
 						      "type", s->workspaces[i].is_file ? "file" : "dir"));
-	o = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:o, s:O, s:b, s:b, s:s*, s:s*}", "hostname", s->hostname, "time_ns",
+	o = json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:o, s:O, s:b, s:b, s:s*, s:s*, s:O*}", "hostname", s->hostname, "time_ns",
 		      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "entropy", hex, "machine_id", s->machine_id,
 		      "layers", layers, "disk", (int)QEMU_DISK_TARGET, "workspaces", workspaces, "env", s->env, "fs",
 		      s->nworkspaces > 0, "network", 1, "ca", netdoor_ca(m->net), "ca_hash",
-		      netdoor_ca_hash(m->net));
+		      netdoor_ca_hash(m->net), "files", s->files);
 	return o;
 }
 

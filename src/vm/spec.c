@@ -168,6 +168,9 @@ static int fill(struct spec *s, struct err *err)
 	s->cpus = (unsigned)cpus;
 	s->keep = json_is_true(json_object_get(o, "keep"));
 	s->env = json_object_get(o, "env");
+	s->files = json_object_get(o, "files");
+	if (s->files && !json_is_array(s->files))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"files\" must be a list");
 	if (!json_is_object(s->env))
 		return err_set(err, ERR_INVALID, 0, "machine spec: \"env\" must be an object");
 	return 0;

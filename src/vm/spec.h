@@ -41,6 +41,7 @@ struct spec {
 	struct spec_workspace workspaces[SPEC_MAX_WORKSPACES];
 	size_t nworkspaces;
 	json_t *env; /* object of strings */
+	json_t *files; /* of the agent's home folder: [{"path", "mode", "content"}], which the guest checks; NULL: none */
 	json_t *upstream;     /* the host's own proxy, as sbx-proxy is told; NULL: none */
 	const char *extra_ca; /* certificates that upstream servers may have besides the host's; NULL: none */
 	struct portmap ports[PORTMAP_MAX]; /* to publish */

@@ -14,7 +14,7 @@ nothing_left() {
 }
 
 @test "unknown agents and sandboxes" {
-	fails 125 "'cluade' is neither an agent \(known agents: shell\) nor an existing sandbox.*try: sbx run shell" sbx run cluade
+	fails 125 "'cluade' is neither an agent \(known agents: .*shell\) nor an existing sandbox.*try: sbx run shell" sbx run cluade
 	fails 125 "neither an agent" sbx run cluade .
 	fails 125 "sandbox 'box' not found.*try: sbx run --name box shell" sbx run --name box
 	fails 1 "unknown agent 'cluade'" sbx create cluade .

@@ -27,6 +27,10 @@ void api_ports_change(struct request *r);
 void api_template_ensure(struct request *r);
 void api_template_list(struct request *r);
 
+void api_agents(struct request *r);
+void api_agent(struct request *r);
+void api_agent_layer(struct request *r);
+
 void api_settings(struct request *r);
 void api_diagnose(struct request *r);
 

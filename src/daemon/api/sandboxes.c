@@ -7,6 +7,7 @@
 #include "daemon/api/api.h"
 #include "daemon/create.h"
 #include "daemon/forget.h"
+#include "daemon/layer.h"
 #include "daemon/sandbox.h"
 
 void api_list(struct request *r)
@@ -14,7 +15,7 @@ void api_list(struct request *r)
 	json_t *list = json_array();
 
 	for (struct sandbox *s = r->daemon->sandboxes; list && s; s = s->next)
-		if (json_array_append_new(list, sandbox_json(s, false)) < 0) {
+		if (!layer_owns(s) && json_array_append_new(list, sandbox_json(s, false)) < 0) {
 			json_decref(list);
 			list = NULL;
 		}
