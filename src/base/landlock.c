@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/landlock.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,19 +37,51 @@ static uint64_t known_rights(long abi)
 	return rights;
 }
 
-int landlock_only_below(int dirfd)
+/* Everything is handled and nothing allowed yet: a descriptor, -ENOSYS where there is no Landlock, -errno. */
+static int ruleset(uint64_t *ret_known)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0UL, LANDLOCK_CREATE_RULESET_VERSION);
 	struct landlock_ruleset_attr attr = { .handled_access_fs = known_rights(abi) };
-	struct landlock_path_beneath_attr rule = { .parent_fd = dirfd, .allowed_access = BELOW & known_rights(abi) };
-	auto_fd int set = -1;
+	int fd;
 
 	if (abi < 0)
-		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
+	*ret_known = attr.handled_access_fs;
 	/* Only the first member: sizeof the struct depends on the headers' age. */
-	set = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0U);
-	if (set < 0 || syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &rule, 0U) < 0 ||
-	    syscall(SYS_landlock_restrict_self, set, 0U) < 0)
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0U);
+	return fd < 0 ? -errno : fd;
+}
+
+static int allow(int set, int fd, uint64_t rights)
+{
+	struct landlock_path_beneath_attr rule = { .parent_fd = fd, .allowed_access = rights };
+
+	return syscall(SYS_landlock_add_rule, set, LANDLOCK_RULE_PATH_BENEATH, &rule, 0U) < 0 ? -errno : 0;
+}
+
+int landlock_only_below(int dirfd)
+{
+	uint64_t known = 0;
+	auto_fd int set = ruleset(&known);
+
+	if (set < 0)
+		return set == -ENOSYS ? 0 : set;
+	if (allow(set, dirfd, BELOW & known) < 0 || syscall(SYS_landlock_restrict_self, set, 0U) < 0)
 		return -errno;
 	return 1;
+}
+
+int landlock_read_only(const int *fds, size_t n)
+{
+	uint64_t known = 0;
+	auto_fd int set = ruleset(&known);
+	struct stat st;
+
+	if (set < 0)
+		return set == -ENOSYS ? 0 : set;
+	for (size_t i = 0; i < n; i++)
+		if (fstat(fds[i], &st) < 0 ||
+		    allow(set, fds[i], LANDLOCK_ACCESS_FS_READ_FILE | (S_ISDIR(st.st_mode) ? LANDLOCK_ACCESS_FS_READ_DIR : 0)) < 0)
+			return -errno;
+	return syscall(SYS_landlock_restrict_self, set, 0U) < 0 ? -errno : 1;
 }

@@ -5,6 +5,7 @@
 #include "base/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -61,6 +62,9 @@ static int add_rules(scmp_filter_ctx ctx, const struct syscalls *s)
 	for (size_t i = 0; r == 0 && i < s->nfamilies; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)s->families[i]));
+	if (r == 0 && s->read_files)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+				     SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
 	for (size_t i = 0; r == 0 && i < s->nallowed; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, s->allowed[i], 0);
 	for (size_t i = 0; r == 0 && i < s->ndeadly; i++) {

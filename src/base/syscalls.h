@@ -7,6 +7,7 @@
 #ifndef SBX_BASE_SYSCALLS_H
 #define SBX_BASE_SYSCALLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -20,6 +21,7 @@ struct syscalls {
 	/* Families (AF_INET) of which sockets may be made; for all others socket() fails. socket is in neither set then. */
 	const int *families;
 	size_t nfamilies;
+	bool read_files; /* openat opens for reading, and makes nothing; openat is in neither set then */
 };
 
 int syscalls_restrict(const struct syscalls *s, struct err *err);
