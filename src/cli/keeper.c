@@ -17,7 +17,7 @@
 #define READY_MS 5000
 #define REPLY_S 5
 
-static int connect_keeper(struct cli *c)
+int keeper_connect(struct cli *c)
 {
 	const struct timeval within = { .tv_sec = REPLY_S };
 	int fd;
@@ -43,7 +43,7 @@ static int connect_keeper(struct cli *c)
 /* Bytes of the reply, or negative with c->err. */
 static ssize_t ask(struct cli *c, const struct secretmsg_request *q, char *reply)
 {
-	auto_fd int fd = connect_keeper(c);
+	auto_fd int fd = keeper_connect(c);
 	struct buf out;
 	ssize_t n = -1;
 	int r;

@@ -8,6 +8,9 @@
 #include "cli/cmd.h"
 #include "wire/secretmsg.h"
 
+/* A connection, with a deadline for each reply; starts a keeper where none runs. Owned; negative with c->err. */
+int keeper_connect(struct cli *c);
+
 /* Sets or removes. 0 or negative with c->err. */
 int keeper_change(struct cli *c, const struct secretmsg_request *q);
 /* All secrets, owned; without starting a keeper where no secret was ever stored. NULL with c->err. */

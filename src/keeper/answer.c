@@ -12,11 +12,14 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "keeper/loginop.h"
 
 void peer_done(struct peer *p)
 {
 	ca_free(p->ca);
 	p->ca = NULL;
+	free(p->login);
+	p->login = NULL;
 }
 
 static void attach(const struct keeper *k, struct peer *p, const struct keepermsg_request *q, struct keepermsg_reply *reply)
@@ -228,7 +231,9 @@ int answer(const struct keeper *k, struct peer *p, const struct buf *message, st
 	*ret = (struct answer_news){ 0 };
 	if (!reply)
 		return -ENOMEM;
-	r = answer_secrets(k, p, message, out, ret);
+	r = loginop_answer(k, p, message, out);
+	if (r > 0)
+		r = answer_secrets(k, p, message, out, ret);
 	if (r > 0)
 		r = answer_store(k, p, message, out, ret);
 	if (r <= 0)

@@ -2,7 +2,7 @@
  *
  * answer: one request of one peer, and the reply to it. A peer that has attached is a sandbox's for good: it can ask for
  * leaves of this sandbox and for its secrets, and for nothing about any other. Only one that has not attached may change
- * secrets; nobody is told a value but by `inject`.
+ * secrets; nobody is told a value but by `inject`. Of sign-ins loginop.h tells.
  */
 #ifndef SBX_KEEPER_ANSWER_H
 #define SBX_KEEPER_ANSWER_H
@@ -13,6 +13,7 @@
 #include "keeper/home.h"
 #include "keeper/vault.h"
 #include "wire/keepermsg.h"
+#include "wire/loginmsg.h"
 
 /* What every answer may need; borrowed. */
 struct keeper {
@@ -25,6 +26,8 @@ struct keeper {
 struct peer {
 	struct ca *ca; /* owned; NULL: not attached */
 	char sandbox[KEEPERMSG_ID];
+	struct loginmsg_login *login; /* owned; NULL: no login's (loginop.h) */
+	bool login_used;
 };
 
 void peer_done(struct peer *p);

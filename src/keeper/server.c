@@ -127,10 +127,15 @@ static void serve(struct server *s, size_t i)
 		tell_attached(s);
 }
 
+static uint64_t silent_ms(const struct connection *c)
+{
+	return c->peer.login ? SERVER_LOGIN_MS : SERVER_SILENT_MS;
+}
+
 static void drop_silent(struct server *s, uint64_t now)
 {
 	for (size_t i = s->n; i-- > 0;)
-		if (!s->connections[i].peer.ca && now - s->connections[i].heard_ms >= SERVER_SILENT_MS)
+		if (!s->connections[i].peer.ca && now - s->connections[i].heard_ms >= silent_ms(&s->connections[i]))
 			drop(s, i);
 }
 
@@ -153,8 +158,8 @@ static int time_left(const struct server *s, uint64_t now)
 	uint64_t next = s->n == 0 ? s->empty_since_ms + (uint64_t)s->idle_ms : UINT64_MAX;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (!s->connections[i].peer.ca && s->connections[i].heard_ms + SERVER_SILENT_MS < next)
-			next = s->connections[i].heard_ms + SERVER_SILENT_MS;
+		if (!s->connections[i].peer.ca && s->connections[i].heard_ms + silent_ms(&s->connections[i]) < next)
+			next = s->connections[i].heard_ms + silent_ms(&s->connections[i]);
 	if (s->store_ms >= 0 && now + (uint64_t)s->store_ms < next)
 		next = now + (uint64_t)s->store_ms;
 	if (next == UINT64_MAX)
