@@ -7,7 +7,7 @@
  *	load --to 127.0.0.1:3128 --tunnel origin.test:443 --sni origin.test --ca ca.pem --threads 8 \
  *	     --connections 800 --requests 1 --path /1k
  *
- * --plain speaks HTTP without TLS; then --sni and --ca say nothing, and Host is what --to says.
+ * --plain speaks HTTP without TLS; then --sni and --ca say nothing, and Host is what --to says. --host: Host, where that is not it.
  * --hold N opens N connections, makes one request on each, prints "held" and keeps them until stdin ends.
  * Prints one JSON object. Exits with 1 where anything failed, with the first failure on stderr.
  */
@@ -41,6 +41,7 @@ struct plan {
 	struct addrinfo *addr;
 	SSL_CTX *ctx;
 	bool plain;
+	const char *host; /* NULL: as --to or --sni says */
 };
 
 static struct plan plan = { .threads = 1, .connections = 1, .requests = 1, .path = "/" };
@@ -143,7 +144,7 @@ static long body_length(const char *head)
 static int line_request(struct line *l, char *buf)
 {
 	int len = snprintf(buf, HEAD_BYTES, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load\r\n\r\n", plan.path,
-			   plan.plain ? plan.to : plan.sni);
+			   plan.host ? plan.host : plan.plain ? plan.to : plan.sni);
 	size_t n = 0;
 	long left = -1;
 	char *end = NULL;
@@ -228,7 +229,7 @@ static int options(int argc, char **argv)
 	static const struct option known[] = {
 		{ "to", 1, 0, 't' }, { "tunnel", 1, 0, 'u' }, { "sni", 1, 0, 's' }, { "ca", 1, 0, 'a' },
 		{ "path", 1, 0, 'p' }, { "threads", 1, 0, 'T' }, { "connections", 1, 0, 'c' }, { "requests", 1, 0, 'r' },
-		{ "hold", 1, 0, 'h' }, { "plain", 0, 0, 'P' }, { 0 },
+		{ "hold", 1, 0, 'h' }, { "plain", 0, 0, 'P' }, { "host", 1, 0, 'H' }, { 0 },
 	};
 	int o, r = 0;
 
@@ -244,6 +245,7 @@ static int options(int argc, char **argv)
 		case 'r': r = str_u64(optarg, UINT32_MAX, &plan.requests); break;
 		case 'h': r = str_u64(optarg, 65536, &plan.hold); break;
 		case 'P': plan.plain = true; break;
+		case 'H': plan.host = optarg; break;
 		default: r = -1;
 		}
 	}
@@ -257,7 +259,7 @@ int main(int argc, char **argv)
 	uint64_t started = 0;
 
 	if (options(argc, argv) < 0) {
-		(void)fprintf(stderr, "usage: load --to ADDR:PORT (--sni NAME --ca FILE | --plain) [--tunnel NAME:PORT] [--path P] [--threads N] "
+		(void)fprintf(stderr, "usage: load --to ADDR:PORT (--sni NAME --ca FILE | --plain) [--host NAME:PORT] [--tunnel NAME:PORT] [--path P] [--threads N] "
 				      "[--connections N] [--requests N] [--hold N]\n");
 		return 2;
 	}
