@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -14,7 +15,10 @@
 #include "cli/keeper.h"
 #include "cli/paths.h"
 #include "cli/ready.h"
+#include "cli/services.h"
 #include "cli/session.h"
+
+#define OLD_S (14 * 24 * 3600) /* of a layer: whether there is a newer version is worth a look */
 
 enum { KEY_RM = 0x200 };
 
@@ -297,6 +301,38 @@ static int agent_argv(struct job *j, json_t **ret)
 	return err_set(&j->cli->err, ERR_INVALID, EILSEQ, "the agent's arguments must be UTF-8");
 }
 
+/* Whether a secret of one of the services is stored for this sandbox: its variables are among env. */
+static bool has_secret(const json_t *services, const json_t *env)
+{
+	const json_t *service;
+	size_t i;
+
+	json_array_foreach(services, i, service) {
+		struct secretmsg_secret s;
+
+		if (services_find(json_string_value(service), &s) < 0)
+			return true; /* one of the user's own: its variables are not known */
+		for (size_t e = 0; e < s.nenv; e++)
+			if (json_object_get(env, s.env[e]))
+				return true;
+	}
+	return json_array_size(services) == 0;
+}
+
+/* What a person may want to do before the agent asks for it. */
+static void offer(const struct job *j, const json_t *env)
+{
+	const json_t *services = json_object_get(j->agent, "secrets"), *layer = json_object_get(j->agent, "layer");
+	const char *service = json_string_value(json_array_get(services, 0)), *agent = cli_str(j->agent, "name");
+	struct tm tm = { 0 };
+
+	if (!has_secret(services, env))
+		cli_say("Note: no secret is stored for %s: `sbx secret set -g %s`, or sign in inside the agent", agent, service);
+	if (strptime(cli_str(layer, "created"), "%Y-%m-%dT%H:%M:%SZ", &tm) && time(NULL) - timegm(&tm) > OLD_S)
+		cli_say("Note: %s %s was installed on %.10s: `sbx agent update %s` looks for a newer version", agent,
+			cli_str(layer, "version"), cli_str(layer, "created"), agent);
+}
+
 static int attach(struct job *j)
 {
 	const char *agent = cli_str(j->sandbox, "agent"), *name = cli_str(j->sandbox, "name");
@@ -317,6 +353,7 @@ static int attach(struct job *j)
 		cli_say("Starting %s agent in sandbox '%s'...", agent, name);
 	if (!j->is_new && isatty(STDERR_FILENO))
 		cli_say("Workspace: %s", primary(j->sandbox));
+	offer(j, env);
 	return session_run(j->cli, &(struct session_spec){ .name = name, .start = start, .tty = tty, .input = true });
 }
 
