@@ -11,19 +11,44 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import threading
+import time
 
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+HERE = pathlib.Path(__file__).resolve().parent
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(os.environ.get("SBX_BIN") or ROOT / "build" / "bin")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def wait_until(true, seconds=15):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
+
+
+def wait_for_port(port):
+    def there():
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    wait_until(there)
 
 
 def certificate(subject, key, names=(), issuer=None):
@@ -137,7 +162,7 @@ class User:
             if "login" in fields:
                 fields.update(login=name, password="any")
             elif name is None and "abort" in page.text:
-                fields["abort"] = "yes"
+                return self.session.post(requests.compat.urljoin(page.url, form.action), data={**fields, "abort": "yes"}).text
             elif 'name="confirm"' in page.text:
                 fields["confirm"] = "yes"
             page = self.session.post(requests.compat.urljoin(page.url, form.action), data=fields)
@@ -220,7 +245,3 @@ def read_code(process):
     shown = [line for line in lines if line and not line.endswith(":")]
     assert len(shown) >= 3, lines
     return shown[0], shown[1], shown[2] if shown[2].startswith("https:") else None
-
-
-if __name__ == "__main__":
-    sys.exit(__doc__)
