@@ -51,7 +51,7 @@ static char *locate(const char *program)
 
 static void check_ours(struct report *r)
 {
-	static const char *const ours[] = { "sandboxd", "sbx-vm", "sbx-fs", "sbx-proxy", "sbx-keeper", "sbx-image" };
+	static const char *const ours[] = { "sandboxd", "sbx-vm", "sbx-fs", "sbx-proxy", "sbx-keeper", "sbx-keyring", "sbx-image" };
 	auto_free char *init = env_data("initramfs.cpio");
 	bool complete = true;
 

@@ -75,6 +75,9 @@ extern const struct cmd cmd_agent, cmd_create, cmd_daemon, cmd_diagnose, cmd_exe
 extern const struct cmd cmd_policy_allow, cmd_policy_approve, cmd_policy_check, cmd_policy_deny, cmd_policy_explain, cmd_policy_init,
 	cmd_policy_log, cmd_policy_ls, cmd_policy_pending, cmd_policy_reject, cmd_policy_reset, cmd_policy_rm, cmd_policy_set_default;
 
+/* Of `sbx secret`. */
+extern const struct cmd cmd_secret_import, cmd_secret_lock, cmd_secret_protect, cmd_secret_reset, cmd_secret_unlock;
+
 /* Keeps "try: ..." for the error that is returned next. */
 void cli_hint(struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints cli->err and the hint, and forgets both: for commands that go on after a failure. */

@@ -12,7 +12,9 @@
 #include "base/str.h"
 #include "cli/api.h"
 #include "cli/checks.h"
+#include "cli/keeper.h"
 #include "cli/report.h"
+#include "cli/storekey.h"
 
 #define DIAGNOSE_MS 30000
 
@@ -222,6 +224,24 @@ static int finish(struct cli *c, const struct report *r, const json_t *facts, bo
 	return printed < 0 ? printed : status;
 }
 
+/* Without starting a keeper where there is nothing to keep. */
+static void secrets(struct cli *c, struct report *r)
+{
+	struct storemsg_status s;
+	struct err kept = c->err;
+	char text[600];
+
+	if (!keeper_has_any(c)) {
+		report_add(r, REPORT_PASS, "secrets", "none");
+	} else if (storekey_status(c, &s) < 0) {
+		report_add(r, REPORT_FAIL, "secrets", "%s", c->err.msg);
+	} else {
+		storekey_describe(&s, text, sizeof(text));
+		report_add(r, s.locked ? REPORT_WARN : REPORT_PASS, "secrets", "%s%s", s.locked ? "" : "kept ", text);
+	}
+	c->err = kept;
+}
+
 static int run(struct cli *c, const struct cmd_args *a, void *values)
 {
 	auto_(json) json_t *facts = NULL;
@@ -237,7 +257,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 	if (facts)
 		accelerator(&r, facts);
 	checks_storage(&r, &c->dirs);
-	report_add(&r, REPORT_PASS, "secrets", "kept in files that only this user can read; they are not encrypted");
+	secrets(c, &r);
 	connection(c, &r, facts, ms);
 	network(&r, facts);
 	sandboxes(&r, facts);

@@ -1,31 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd_secret: `sbx secret`, what programs in sandboxes authenticate with and never see. A value comes from standard input, never
- * from the command line, which other processes can read.
+ * cmd_secret: `sbx secret`, what programs in sandboxes authenticate with and never see. A value comes from standard input, a variable
+ * or another program, never from the command line, which other processes can read.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/io.h"
+#include "base/spawn.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/ask.h"
 #include "cli/keeper.h"
 #include "cli/services.h"
+#include "cli/storekey.h"
 #include "cli/table.h"
 
 #define COLUMNS 5
+#define COMMAND_MS 120000 /* somebody may have to type something */
+#define WAIT_MS 5000
 
 struct values {
 	bool global, json;
-	const char *host, *env, *placeholder, *header, *format, *path;
+	const char *host, *env, *placeholder, *header, *format, *path, *basic, *command, *from_env;
 };
 
-enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH };
+enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH, KEY_BASIC, KEY_COMMAND, KEY_FROM_ENV };
 
 static int option(void *values, int key, const char *arg, struct err *err)
 {
@@ -52,6 +61,15 @@ static int option(void *values, int key, const char *arg, struct err *err)
 		break;
 	case KEY_FORMAT:
 		v->format = arg;
+		break;
+	case KEY_BASIC:
+		v->basic = arg;
+		break;
+	case KEY_COMMAND:
+		v->command = arg;
+		break;
+	case KEY_FROM_ENV:
+		v->from_env = arg;
 		break;
 	default:
 		v->path = arg;
@@ -86,49 +104,101 @@ static int scope(struct cli *c, const struct cmd_args *a, const struct values *v
 
 /* --- the value --- */
 
-static struct termios typed;
-
-static void echo_again(int sig)
+static ssize_t typed(const char *name, char *dst, size_t size)
 {
-	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &typed);
-	if (sig)
-		_exit(128 + sig);
+	char prompt[SECRETMSG_NAME + 32];
+
+	(void)str_format(prompt, sizeof(prompt), "Value of %s (not shown)", name);
+	return ask_hidden(prompt, dst, size);
 }
 
-/* One line, unseen. */
-static ssize_t ask_hidden(const char *name, char *dst, size_t size)
+/* Up to its end, or until there is too much, or too late. */
+static ssize_t gather(int fd, char *dst, size_t size)
 {
-	struct termios hidden;
+	uint64_t until = io_now_ms() + COMMAND_MS;
+	size_t n = 0;
+
+	for (;;) {
+		uint64_t now = io_now_ms();
+		int r = now >= until ? 0 : poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, (int)(until - now));
+		ssize_t got;
+
+		if (r == 0)
+			return -ETIMEDOUT;
+		got = r < 0 ? -1 : read(fd, dst + n, size - n);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			return (ssize_t)n;
+		n += got > 0 ? (size_t)got : 0;
+		if (n == size)
+			return -EMSGSIZE;
+	}
+}
+
+/* What a command of the user's prints. It has our stdin and stderr: it may ask. */
+static ssize_t printed(struct cli *c, const char *command, char *dst, size_t size)
+{
+	auto_fd int pidfd = -1, out = -1;
+	int fds[2], status = 0, r;
 	ssize_t n;
 
-	if (tcgetattr(STDIN_FILENO, &typed) < 0)
-		return -errno;
-	hidden = typed;
-	hidden.c_lflag &= ~(tcflag_t)ECHO;
-	(void)signal(SIGINT, echo_again);
-	(void)signal(SIGTERM, echo_again);
-	(void)fprintf(stderr, "Value of %s (not shown): ", name);
-	(void)fflush(stderr);
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-	n = read(STDIN_FILENO, dst, size);
-	echo_again(0);
-	(void)fputc('\n', stderr);
-	return n < 0 ? -errno : n;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(&c->err, errno, "cannot make a pipe");
+	out = fds[0];
+	r = spawn_start(&(struct spawn){ .path = "/bin/sh",
+					 .argv = (const char *const[]){ "sh", "-c", command, NULL },
+					 .stdin_fd = STDIN_FILENO,
+					 .stdout_fd = fds[1],
+					 .stderr_fd = -1,
+					 .die_with_parent = true },
+			NULL, &pidfd, &c->err);
+	(void)close(fds[1]);
+	if (r < 0)
+		return r;
+	n = gather(out, dst, size);
+	r = n < 0 ? -ETIMEDOUT : spawn_wait(pidfd, WAIT_MS, &status);
+	if (r < 0) {
+		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0U);
+		(void)spawn_wait(pidfd, -1, &status);
+	}
+	if (n == -EMSGSIZE)
+		return err_set(&c->err, ERR_INVALID, EMSGSIZE, "the command prints more than a secret can be: nothing was stored");
+	if (r < 0)
+		return err_set(&c->err, ERR_TIMEOUT, ETIMEDOUT, "the command did not end within %d s: nothing was stored", COMMAND_MS / 1000);
+	if (status != 0)
+		return err_set(&c->err, ERR_INVALID, EIO, "the command failed (%s %d): nothing was stored", WIFSIGNALED(status) ? "signal" : "exit",
+			       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return n;
 }
 
-static int read_value(struct cli *c, const char *name, struct secret *ret)
+static ssize_t variable(struct cli *c, const char *name, char *dst, size_t size)
+{
+	const char *value = env_get(name);
+	size_t n = value ? strnlen(value, size) : 0;
+
+	if (!value)
+		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "the variable %.100s is not set, or empty", name);
+	memcpy(dst, value, n);
+	return (ssize_t)n;
+}
+
+static int read_value(struct cli *c, const char *name, const struct values *v, struct secret *ret)
 {
 	char text[SECRETMSG_VALUE_MAX + 3];
-	ssize_t n = isatty(STDIN_FILENO) ? ask_hidden(name, text, sizeof(text)) : io_read_full(STDIN_FILENO, text, sizeof(text));
+	ssize_t n;
 	int r;
 
+	if (v->command && v->from_env)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--command and --from-env exclude each other");
+	n = v->command	       ? printed(c, v->command, text, sizeof(text)) :
+	    v->from_env	       ? variable(c, v->from_env, text, sizeof(text)) :
+	    isatty(STDIN_FILENO) ? typed(name, text, sizeof(text)) :
+				   io_read_full(STDIN_FILENO, text, sizeof(text));
 	if (n < 0)
-		return err_errno(&c->err, (int)-n, "cannot read the value");
+		return v->command || v->from_env ? (int)n : err_errno(&c->err, (int)-n, "cannot read the value");
 	/* The line's end is not meant. */
-	if (n > 0 && text[n - 1] == '\n')
-		n--;
-	if (n > 0 && text[n - 1] == '\r')
-		n--;
+	n = (ssize_t)ask_chomp(text, (size_t)n);
 	r = secret_check(text, (size_t)n, &c->err);
 	if (r == 0)
 		memcpy(ret->s, text, (size_t)n);
@@ -149,6 +219,9 @@ static int custom(struct cli *c, const char *name, const struct values *v, struc
 		return err_set(&c->err, ERR_INVALID, EINVAL, "--host '%.200s': %s", v->host, dest_refusal_text(why));
 	if (!rand)
 		return err_set(&c->err, ERR_INTERNAL, EIO, "no random bytes");
+	if (v->basic && (v->header || v->format || !v->basic[0] || strpbrk(v->basic, "%: ")))
+		return err_set(&c->err, ERR_INVALID, EINVAL,
+			       "--basic takes a user name without blanks, %% and :, and stands in place of --header and --format");
 	if (!v->placeholder)
 		r |= str_format(s->placeholder, sizeof(s->placeholder), "sbx-cs-%s", rand);
 	else
@@ -160,7 +233,10 @@ static int custom(struct cli *c, const char *name, const struct values *v, struc
 	r |= str_format(b->header, sizeof(b->header), "%s", v->header ? v->header : "authorization");
 	for (char *at = b->header; *at; at++)
 		*at = *at >= 'A' && *at <= 'Z' ? (char)(*at | 0x20) : *at;
-	r |= str_format(b->format, sizeof(b->format), "%s", v->format ? v->format : v->header ? "%s" : "Bearer %s");
+	if (v->basic)
+		r |= str_format(b->format, sizeof(b->format), "Basic %s:%%s", v->basic);
+	else
+		r |= str_format(b->format, sizeof(b->format), "%s", v->format ? v->format : v->header ? "%s" : "Bearer %s");
 	s->nbindings = 1;
 	return r < 0 ? err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "an argument is too long") : 0;
 }
@@ -173,8 +249,8 @@ static int describe(struct cli *c, const char *name, const struct values *v, str
 		return services_find(name, &(struct secretmsg_secret){ 0 }) == 0 ?
 			       err_set(&c->err, ERR_INVALID, EINVAL, "'%s' is a service: a secret of your own needs another name", name) :
 			       custom(c, name, v, s);
-	if (v->env || v->placeholder || v->header || v->format || v->path)
-		return err_set(&c->err, ERR_INVALID, EINVAL, "--env, --placeholder, --header, --format and --path need --host");
+	if (v->env || v->placeholder || v->header || v->format || v->path || v->basic)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--env, --placeholder, --header, --format, --basic and --path need --host");
 	memcpy(sandbox, s->sandbox, sizeof(sandbox));
 	if (services_find(name, s) < 0)
 		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "'%.100s' is no service; they are %s. For others give --host", name,
@@ -197,9 +273,11 @@ static int set(struct cli *c, const struct cmd_args *a, void *values)
 	if (r == 0)
 		r = describe(c, name, v, &q->secret);
 	if (r == 0)
-		r = read_value(c, name, &q->value);
-	if (r == 0)
+		r = read_value(c, name, v, &q->value);
+	if (r == 0) {
+		storekey_prepare(c);
 		r = keeper_change(c, q);
+	}
 	secret_wipe(&q->value);
 	if (r < 0)
 		return r;
@@ -220,8 +298,10 @@ static int rm(struct cli *c, const struct cmd_args *a, void *values)
 	r = scope(c, a, v, q, &name);
 	if (r == 0 && str_format(q->secret.name, sizeof(q->secret.name), "%s", name) < 0)
 		r = err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "the secret's name is too long");
-	if (r == 0)
+	if (r == 0) {
+		storekey_prepare(c);
 		r = keeper_change(c, q);
+	}
 	if (r < 0)
 		return r;
 	(void)printf("Removed %s for %s\n", name, v->global ? "all sandboxes" : a->pos[0]);
@@ -272,18 +352,39 @@ static int print_table(struct cli *c, const struct secretmsg_list *l)
 	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
 }
 
+/* Talk, not data. */
+static void say_how_kept(struct cli *c)
+{
+	struct storemsg_status s;
+	char text[600];
+
+	if (!keeper_has_any(c) || storekey_status(c, &s) < 0)
+		return;
+	storekey_describe(&s, text, sizeof(text));
+	cli_say("%s%s", s.locked ? "" : "Kept ", text);
+}
+
 static int ls(struct cli *c, const struct cmd_args *a, void *values)
 {
 	const struct values *v = values;
-	auto_free struct secretmsg_list *l = keeper_list(c);
+	auto_free struct secretmsg_list *l = NULL;
 	auto_(json) json_t *list = json_array();
 
+	if (keeper_has_any(c))
+		storekey_prepare(c);
+	l = keeper_list(c);
 	if (!l)
 		return err_code(&c->err);
 	if (!v->json && l->n == 0)
 		cli_say("No secrets yet: printenv KEY | sbx secret set -g SERVICE stores one");
-	if (!v->json)
-		return l->n ? print_table(c, l) : CMD_OK;
+	if (!v->json) {
+		int r = l->n ? print_table(c, l) : CMD_OK;
+
+		(void)fflush(stdout);
+		if (l->n)
+			say_how_kept(c);
+		return r;
+	}
 	for (size_t i = 0; i < l->n; i++)
 		(void)json_array_append_new(list, secretmsg_write(&l->of[i]));
 	return cli_print_json(c, list) < 0 ? err_code(&c->err) : CMD_OK;
@@ -296,7 +397,10 @@ static const struct argp_option set_options[] = {
 	{ "placeholder", KEY_PLACEHOLDER, "TEXT", 0, "With --host: the placeholder (default: sbx-cs- and a random number)", 0 },
 	{ "header", KEY_HEADER, "NAME", 0, "With --host: the header that carries it (default: authorization)", 0 },
 	{ "format", KEY_FORMAT, "TEXT", 0, "With --host: the header's value; %s is the secret; after \"Basic \" it is encoded", 0 },
+	{ "basic", KEY_BASIC, "USER", 0, "With --host: HTTP Basic with this user name, the secret being the password", 0 },
 	{ "path", KEY_PATH, "PATTERN", 0, "With --host: requests to these paths only, as in `sbx policy`", 0 },
+	{ "command", KEY_COMMAND, "CMD", 0, "The value is what `sh -c CMD` prints, now; nothing is stored where it fails", 0 },
+	{ "from-env", KEY_FROM_ENV, "NAME", 0, "The value is that of this variable of your environment", 0 },
 	{ 0 },
 };
 
@@ -346,7 +450,8 @@ static const struct cmd cmd_ls_secrets = {
 	.run = ls,
 };
 
-static const struct cmd *const subs[] = { &cmd_ls_secrets, &cmd_rm_secret, &cmd_set, NULL };
+static const struct cmd *const subs[] = { &cmd_secret_import, &cmd_secret_lock, &cmd_ls_secrets, &cmd_secret_protect,
+					  &cmd_secret_reset, &cmd_rm_secret, &cmd_set, &cmd_secret_unlock, NULL };
 
 const struct cmd cmd_secret = {
 	.name = "secret",

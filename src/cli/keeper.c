@@ -13,6 +13,7 @@
 #include "base/ondemand.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/storekey.h"
 
 #define READY_MS 5000
 #define REPLY_S 5
@@ -40,26 +41,45 @@ int keeper_connect(struct cli *c)
 	return fd;
 }
 
-/* Bytes of the reply, or negative with c->err. */
-static ssize_t ask(struct cli *c, const struct secretmsg_request *q, char *reply)
+/* Takes out; bytes of the reply, or negative with c->err. r: of the encoding. */
+static ssize_t exchange(struct cli *c, struct buf *out, int r, char *reply)
 {
-	auto_fd int fd = keeper_connect(c);
-	struct buf out;
+	auto_fd int fd = r < 0 ? -1 : keeper_connect(c);
 	ssize_t n = -1;
-	int r;
 
-	if (fd < 0)
-		return fd;
-	buf_init(&out, KEEPERMSG_MAX_BYTES);
-	r = secretmsg_encode(q, &out);
-	if (r == 0 && send(fd, buf_bytes(&out), buf_len(&out), MSG_NOSIGNAL) >= 0)
+	if (fd >= 0 && send(fd, buf_bytes(out), buf_len(out), MSG_NOSIGNAL) >= 0)
 		n = recv(fd, reply, KEEPERMSG_MAX_BYTES, 0);
-	if (out.data)
-		explicit_bzero(out.data, out.cap);
-	buf_done(&out);
+	if (out->data)
+		explicit_bzero(out->data, out->cap);
+	buf_done(out);
 	if (r < 0)
 		return err_errno(&c->err, -r, "cannot write the request to sbx-keeper");
+	if (fd < 0)
+		return fd;
 	return n > 0 ? n : err_set(&c->err, ERR_UNAVAILABLE, ECONNRESET, "sbx-keeper did not answer");
+}
+
+static ssize_t ask(struct cli *c, const struct secretmsg_request *q, char *reply)
+{
+	struct buf out;
+
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	return exchange(c, &out, secretmsg_encode(q, &out), reply);
+}
+
+int keeper_store(struct cli *c, const struct storemsg_request *q, struct storemsg_status *ret)
+{
+	auto_free char *reply = malloc(KEEPERMSG_MAX_BYTES);
+	struct buf out;
+	ssize_t n;
+
+	if (!reply)
+		return err_errno(&c->err, ENOMEM, "the secrets");
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	n = exchange(c, &out, storemsg_encode(q, &out), reply);
+	if (n < 0)
+		return (int)n;
+	return ret ? storemsg_decode_status(reply, (size_t)n, ret, &c->err) : secretmsg_decode_ok(reply, (size_t)n, &c->err);
 }
 
 int keeper_change(struct cli *c, const struct secretmsg_request *q)
@@ -70,7 +90,7 @@ int keeper_change(struct cli *c, const struct secretmsg_request *q)
 	return n < 0 ? (int)n : secretmsg_decode_ok(reply, (size_t)n, &c->err);
 }
 
-static bool has_any(const struct cli *c)
+bool keeper_has_any(const struct cli *c)
 {
 	static const char *const names[] = { "secrets.json", "secrets.enc" };
 	char path[sizeof(c->dirs.state) + 32];
@@ -91,7 +111,7 @@ struct secretmsg_list *keeper_list(struct cli *c)
 
 	if (!reply || !l) {
 		(void)err_errno(&c->err, ENOMEM, "the secrets");
-	} else if (!has_any(c)) {
+	} else if (!keeper_has_any(c)) {
 		return l;
 	} else {
 		n = ask(c, &(struct secretmsg_request){ .op = SECRETMSG_LIST }, reply);
@@ -125,6 +145,7 @@ int keeper_env(struct cli *c, const char *sandbox, json_t *env)
 
 	if (r < 0 || l->n == 0)
 		return r;
+	storekey_fetch(c);
 	r = api_target(c, target, sizeof(target), sandbox, "");
 	if (r == 0)
 		r = api_get(c, target, &v);

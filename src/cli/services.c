@@ -92,3 +92,8 @@ const char *services_names(void)
 	}
 	return names;
 }
+
+const char *services_name(size_t i)
+{
+	return i < ARRAY_LEN(services) ? services[i].name : NULL;
+}

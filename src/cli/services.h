@@ -13,4 +13,7 @@ int services_find(const char *name, struct secretmsg_secret *ret);
 /* "anthropic, cursor, ..." */
 const char *services_names(void);
 
+/* The i-th service's name; NULL: there are no more. */
+const char *services_name(size_t i);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * keeper: see keeper.h. RUNTIME/keeper.lock is held for life, so that no two ever write STATE/keeper. Order of the start:
- * directories, lock, keys' home, OpenSSL, socket, confinement; a client that connects early waits for the last. The
+ * directories, lock, keys' home, OpenSSL, the store's key, socket, confinement; a client that connects early waits for the last. The
  * socket stays when it ends: connecting is refused then, and the next one replaces it.
  *
  *   sbx-keeper [--idle-exit SECONDS]   serves
@@ -25,6 +25,7 @@
 #include "base/ondemand.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "keeper/keysource.h"
 #include "keeper/server.h"
 
 #define SOCKET_NAME "keeper.sock"
@@ -163,6 +164,7 @@ static int start(struct place *p, struct keeper *k, int *ret_listener, struct er
 		r = err_errno(err, ENOMEM, "the secrets");
 	if (r < 0)
 		return r;
+	keysource_apply(k->store, p->dirs.state);
 	listener = io_packet_listen(p->runtime, SOCKET_NAME, BACKLOG);
 	r = listener < 0 ? listener : io_set_nonblock(listener, true);
 	if (r < 0)

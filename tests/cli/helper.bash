@@ -13,6 +13,8 @@ bats_require_minimum_version 1.5.0
 
 world_make() {
 	local root
+	# No key of a test's secrets goes into the user's own keyring.
+	unset DBUS_SESSION_BUS_ADDRESS
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd) || return 1
 	SBX_ROOT=$root
 	SBX_BIN=${SBX_BIN:-${SBX_BUILD:-$root/build}/bin}

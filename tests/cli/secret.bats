@@ -82,7 +82,105 @@ VALUE=sk-ant-0123456789-abcdef
 	[ "$(sbx secret ls --json | jq length)" = 0 ]
 }
 
-@test "diagnose says how they are kept" {
+@test "diagnose and ls say how they are kept" {
+	run sbx diagnose
+	[[ $output == *"secrets"*"none"* ]]
+	sbx secret set -g openai <<<"$VALUE"
 	run sbx diagnose
 	[[ $output == *"not encrypted"* ]]
+	run -0 --separate-stderr sbx secret ls
+	[[ $stderr == *"not encrypted (no Secret Service; sbx secret protect)"* ]]
+	sbx secret protect none
+	run -0 --separate-stderr sbx secret ls
+	[[ $stderr == *"not encrypted, by choice"* ]]
+}
+
+@test "a value from a command, or a variable" {
+	run -0 --separate-stderr sbx secret set -g openai --command "echo asked >&2; echo $VALUE"
+	[ "$stderr" = asked ]
+	grep -qF "$VALUE" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+	run -0 --separate-stderr sbx secret set -g openai --command 'read -r line; echo "$line-of-stdin"' <<<"$VALUE"
+	grep -qF "$VALUE-of-stdin" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+	before=$(sha256sum "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json")
+	fails 1 "the command failed \(exit 3\): nothing was stored" sbx secret set -g openai --command "echo $VALUE; exit 3"
+	fails 1 "no line breaks" sbx secret set -g openai --command "echo $VALUE; echo $VALUE"
+	fails 1 "prints more than" sbx secret set -g openai --command "yes"
+	fails 1 "8 to 8192 bytes" sbx secret set -g openai --command true
+	fails 1 "exclude each other" sbx secret set -g openai --command true --from-env X
+	fails 1 "X_KEY is not set" sbx secret set -g openai --from-env X_KEY
+	[ "$(sha256sum "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json")" = "$before" ]
+	X_KEY=$VALUE-of-env sbx secret set -g openai --from-env X_KEY
+	grep -qF "$VALUE-of-env" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+}
+
+@test "HTTP Basic with a user's name" {
+	sbx secret set -g --host registry.example --basic robot registry <<<"$VALUE"
+	[ "$(sbx secret ls --json | jq -r '.[0].bindings[0] | .header + " " + .format')" = "authorization Basic robot:%s" ]
+	fails 1 "in place of --header" sbx secret set -g --host a.example --basic u --format '%s' x
+	fails 1 "without blanks" sbx secret set -g --host a.example --basic 'a:b' x
+	fails 1 "need --host" sbx secret set -g --basic u openai
+}
+
+@test "import: what it would take is shown, values never; nothing is replaced unasked" {
+	cat >"$WORLD/env" <<-END
+		# keys
+		export OPENAI_API_KEY="$VALUE-openai"
+		GITHUB_TOKEN=$VALUE-second
+		GH_TOKEN=$VALUE-first # the one that counts
+		ANTHROPIC_API_KEY=proxy-managed
+		GROQ_API_KEY=short
+		DATABASE_URL=$VALUE-database
+		what is this
+	END
+	fails 1 "say from where" sbx secret import
+	run -1 --separate-stderr sbx secret import "$WORLD/env"
+	[[ $stderr == *"use --yes"* && $stderr == *"line 8 is not NAME=VALUE"* && $stderr$output != *"$VALUE"* ]]
+	[ "$(sbx secret ls --json)" = "[]" ]
+	run -0 --separate-stderr sbx secret import --yes "$WORLD/env"
+	[[ $output != *"$VALUE"* && $output == *"openai"*"OPENAI_API_KEY"*"new"* && $output == *"github"*"GH_TOKEN"*"new"* ]]
+	[[ $output == *"anthropic"*"left out: a placeholder"* && $output == *"groq"*"not a secret's value"* && $output == *"Stored 2 for all sandboxes"* ]]
+	[ "$(sbx secret ls --json | jq -r '.[].name' | sort | tr '\n' ' ')" = "github openai " ]
+	grep -qF "$VALUE-first" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+	run ! grep -qE "$VALUE-(second|database)" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+	OPENAI_API_KEY=$VALUE-newer run -0 --separate-stderr sbx secret import --yes --env
+	[[ $output == *"left out: stored already"* && $output == *"Stored 0"* ]]
+	OPENAI_API_KEY=$VALUE-newer run -0 --separate-stderr sbx secret import --yes --force --env
+	[[ $output == *"replaces the stored one"*"Stored 1"* ]]
+	grep -qF "$VALUE-newer" "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json"
+	sbx secret import --yes - <<<"XAI_API_KEY=$VALUE"
+	[ "$(sbx secret ls --json | jq length)" = 3 ]
+}
+
+@test "a passphrase: asked for after a restart of the machine, and by no other time" {
+	sbx secret set -g openai <<<"$VALUE"
+	fails 1 "at least 8 bytes" bash -c "echo short | sbx secret protect passphrase"
+	run -0 --separate-stderr sbx secret protect passphrase <<<"correct horse"
+	[[ $output == *"encrypted with a passphrase"* ]]
+	run ! grep -rlF "$VALUE" "$XDG_STATE_HOME"
+	run -0 --separate-stderr sbx secret ls
+	[[ $stderr == *"encrypted with a passphrase"* ]]
+	sbx secret lock
+	fails 1 "locked.*sbx secret unlock" bash -c "echo $VALUE | sbx secret set -g xai"
+	run -0 --separate-stderr sbx secret ls
+	[[ ${lines[1]} == openai* && $stderr == *"locked"* ]]
+	run sbx diagnose
+	[[ $output == *"secrets are locked"* ]]
+	fails 1 "passphrase is wrong" bash -c "echo another one | sbx secret unlock"
+	sbx secret unlock <<<"correct horse"
+	sbx secret set -g xai <<<"$VALUE"
+	# Another one; and none.
+	sbx secret protect passphrase <<<"battery staple"
+	sbx secret lock
+	fails 1 "passphrase is wrong" bash -c "echo correct horse | sbx secret unlock"
+	sbx secret unlock <<<"battery staple"
+	sbx secret protect none
+	[ "$(grep -rlF "$VALUE" "$XDG_STATE_HOME")" = "$XDG_STATE_HOME/sbx/keeper/secrets/secrets.json" ]
+	run -1 --separate-stderr sbx secret protect service
+	[[ $stderr == *"no session bus"* ]]
+	sbx secret protect passphrase <<<"battery staple"
+	sbx secret lock
+	fails 1 "use --force" sbx secret reset
+	sbx secret reset --force
+	[ "$(sbx secret ls --json)" = "[]" ]
+	sbx secret set -g openai <<<"$VALUE"
 }

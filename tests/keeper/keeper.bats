@@ -12,6 +12,7 @@ setup() {
 	PEER=$BATS_TEST_DIRNAME/peer.py
 	WORLD=$(mktemp -d "${TMPDIR:-/tmp}/sbx-keeper.XXXXXX")
 	export XDG_STATE_HOME=$WORLD/state XDG_RUNTIME_DIR=$WORLD/run HOME=$WORLD
+	unset DBUS_SESSION_BUS_ADDRESS
 	mkdir -m 0700 "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR"
 	CA=$XDG_STATE_HOME/sbx/keeper/ca
 	KEEPER=

@@ -14,6 +14,8 @@ bats_require_minimum_version 1.5.0
 # world_make: exports WORLD, the XDG directories, HOME and PATH, and chooses a network policy: WORLD_POLICY, else one that allows nothing.
 world_make() {
 	local root
+	# No key of a test's secrets goes into the user's own keyring.
+	unset DBUS_SESSION_BUS_ADDRESS
 	root=$(cd "$BATS_TEST_DIRNAME/../.." && pwd) || return 1
 	SBX_BUILD=${SBX_BUILD:-$root/build}
 	XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}

@@ -68,7 +68,7 @@ static char *find_program(const char *name)
 
 static json_t *programs(void)
 {
-	static const char *const ours[] = { "sbx-vm", "sbx-fs", "sbx-proxy", "sbx-keeper", "sbx-image" };
+	static const char *const ours[] = { "sbx-vm", "sbx-fs", "sbx-proxy", "sbx-keeper", "sbx-keyring", "sbx-image" };
 	static const char *const others[] = { "qemu-system-x86_64", "bwrap", "mke2fs", "mmdebstrap" };
 	json_t *o = json_object();
 
