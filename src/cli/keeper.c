@@ -92,7 +92,7 @@ int keeper_change(struct cli *c, const struct secretmsg_request *q)
 
 bool keeper_has_any(const struct cli *c)
 {
-	static const char *const names[] = { "secrets.json", "secrets.enc" };
+	static const char *const names[] = { "secrets.json", "secrets.enc", "logins.json", "logins.enc", "grants.json", "grants.enc" };
 	char path[sizeof(c->dirs.state) + 32];
 	bool any = false;
 

@@ -16,7 +16,7 @@ int keeper_connect(struct cli *c);
 int keeper_change(struct cli *c, const struct secretmsg_request *q);
 /* About how they are kept; ret is filled for STOREMSG_STATUS, else NULL. 0 or negative with c->err. */
 int keeper_store(struct cli *c, const struct storemsg_request *q, struct storemsg_status *ret);
-/* Whether secrets were ever stored. */
+/* Whether secrets, or what a sign-in gave, were ever stored. */
 bool keeper_has_any(const struct cli *c);
 /* All secrets, owned; without starting a keeper where no secret was ever stored. NULL with c->err. */
 struct secretmsg_list *keeper_list(struct cli *c);
