@@ -180,3 +180,22 @@ def test_a_registry_has_one_sign_in(sbx, serve):
     sbx.good("login", "--issuer", issuer.url, "--registry", "localhost:1")
     sbx.fails("there are 2 sign-ins", "logout")
     assert sbx.good("logout", "--all").count("Signed out of") == 2
+
+
+def test_encrypted_and_locked(sbx, serve):
+    tokens = Tokens(serve)
+    sbx.good(*sign_in(tokens.registry.host), said=PASSWORD)
+    assert sbx.everywhere(PASSWORD) == ["logins.json"]
+    keeper, key = Keeper(sbx), "5a" * 32
+    assert keeper.ask("store-protect", protection="service", id="0123456789abcdef" * 2, kdf=None, key=key) == {"ok": True}
+    assert sbx.everywhere(PASSWORD) == [] and sbx.everywhere(tokens.registry.host) == ["keeper.log"]
+    sbx.good("login", "--check", tokens.registry.host)
+    assert keeper.ask("store-lock") == {"ok": True}
+    sbx.fails("locked", "login")
+    # Before anything is said to anybody.
+    asked = len(tokens.asked)
+    sbx.fails("locked", *sign_in(tokens.registry.host), said=PASSWORD)
+    assert len(tokens.asked) == asked
+    assert "error" in keeper.ask("registry-credential", registry=tokens.registry.host)
+    assert keeper.ask("store-unlock", key=key, expires=0) == {"ok": True}
+    assert sbx.listed()[0]["user"] == "user"
