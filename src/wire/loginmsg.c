@@ -134,8 +134,9 @@ int loginmsg_read(const json_t *o, struct loginmsg_login *ret, struct err *err)
 		return bad(err, "issuer");
 	if (optional_word(o, "client", l.client, sizeof(l.client)) < 0 || (l.client[0] != 0) != (l.issuer[0] != 0))
 		return bad(err, "client");
-	if (read_who(o, &l, err) < 0)
-		return err_code(err);
+	r = read_who(o, &l, err);
+	if (r < 0)
+		return r;
 	/* It is one half of "USER:PASSWORD" (RFC 7617, section 2). */
 	if (!l.issuer[0] && strchr(l.user, ':'))
 		return bad(err, "user");
