@@ -24,6 +24,7 @@
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
+#include "daemon/signins.h"
 #include "daemon/template.h"
 #include "daemon/upstream.h"
 
@@ -140,6 +141,15 @@ static int add_outfit(const struct sandbox *s, json_t *spec)
 	return r;
 }
 
+static int add_signins(json_t *o, struct err *err)
+{
+	json_t *list = signins_json(err);
+
+	if (!list)
+		return err_code(err);
+	return json_object_set_new(o, "signins", list) < 0 ? err_errno(err, ENOMEM, "the sign-ins") : 0;
+}
+
 static int spec_fd(const struct sandbox *s, const struct settings *set, struct err *err)
 {
 	auto_fd int fd = memfd_create("sbx-spec", MFD_CLOEXEC);
@@ -151,7 +161,9 @@ static int spec_fd(const struct sandbox *s, const struct settings *set, struct e
 		json_decref(o);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 	}
-	r = template_resolve(s->daemon->dirs.cache, s->row.template, o, err);
+	r = add_signins(o, err);
+	if (r == 0)
+		r = template_resolve(s->daemon->dirs.cache, s->row.template, o, err);
 	if (r == 0) {
 		text = json_dumps(o, JSON_COMPACT);
 		r = text ? io_write_all(fd, text, strlen(text)) : -ENOMEM;

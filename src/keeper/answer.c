@@ -13,9 +13,12 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "keeper/loginop.h"
+#include "keeper/signin.h"
 
-void peer_done(struct peer *p)
+void peer_done(const struct keeper *k, struct peer *p)
 {
+	grants_gone(k->grants, p->number);
+	free(TAKE_PTR(p->services));
 	ca_free(p->ca);
 	p->ca = NULL;
 	free(p->login);
@@ -40,6 +43,7 @@ static void attach(const struct keeper *k, struct peer *p, const struct keeperms
 		return;
 	}
 	p->ca = TAKE_PTR(ca);
+	p->number = grants_number(k->grants);
 	memcpy(p->sandbox, q->sandbox, sizeof(p->sandbox));
 	log_info("event=attached sandbox=%s", p->sandbox);
 }
@@ -62,15 +66,19 @@ static void leaf(struct peer *p, const struct keepermsg_request *q, struct keepe
 static bool forget(const struct keeper *k, struct peer *p, const struct keepermsg_request *q, bool *ret_secrets,
 		   struct keepermsg_reply *reply)
 {
+	bool grants;
+
 	if (p->ca) {
 		(void)err_set(&reply->error, ERR_DENIED, EISCONN, "a sandbox's own connection may not do this");
 		return false;
 	}
 	if (vault_forget(k->vault, q->sandbox, ret_secrets, &reply->error) < 0 ||
+	    grants_forget(k->grants, q->sandbox, &grants, &reply->error) < 0 ||
 	    home_forget(&k->home, q->sandbox, &reply->error) < 0) {
 		log_error("event=forget_failed sandbox=%s error=\"%s\"", q->sandbox, reply->error.msg);
 		return false;
 	}
+	*ret_secrets |= grants;
 	memcpy(p->sandbox, q->sandbox, sizeof(p->sandbox));
 	log_info("event=forgot sandbox=%s", p->sandbox);
 	return true;
@@ -78,10 +86,29 @@ static bool forget(const struct keeper *k, struct peer *p, const struct keeperms
 
 /* --- secrets --- */
 
+static int set(const struct keeper *k, const struct secretmsg_request *q, struct err *err)
+{
+	if (q->secret.refresh[0])
+		return err_set(err, ERR_INVALID, EINVAL, "a sign-in is not set: it is done, inside a sandbox");
+	return vault_set(k->vault, &q->secret, &q->value, err);
+}
+
+/* A secret, or a sign-in of that name. */
+static int unset(const struct keeper *k, const struct secretmsg_request *q, struct err *err)
+{
+	struct err other = { 0 };
+	int r = vault_remove(k->vault, q->secret.name, q->secret.sandbox, err);
+
+	if (r == -ENOENT && grants_remove(k->grants, q->secret.name, q->secret.sandbox, &other) == 0) {
+		*err = (struct err){ 0 };
+		return 0;
+	}
+	return r;
+}
+
 static int change(const struct keeper *k, const struct secretmsg_request *q, struct err *err)
 {
-	int r = q->op == SECRETMSG_SET ? vault_set(k->vault, &q->secret, &q->value, err) :
-					 vault_remove(k->vault, q->secret.name, q->secret.sandbox, err);
+	int r = q->op == SECRETMSG_SET ? set(k, q, err) : unset(k, q, err);
 
 	if (r == 0)
 		log_info("event=secret_%s name=%s sandbox=%s", q->op == SECRETMSG_SET ? "set" : "removed", q->secret.name,
@@ -96,7 +123,9 @@ static int give_list(const struct keeper *k, const char *sandbox, struct buf *ou
 
 	if (!l)
 		return -ENOMEM;
-	return vault_list(k->vault, sandbox, l, &err) < 0 ? secretmsg_encode_error(&err, out) : secretmsg_encode_list(l, out);
+	if (vault_list(k->vault, sandbox, l, &err) < 0 || (sandbox && grants_list(k->grants, sandbox, l, &err) < 0))
+		return secretmsg_encode_error(&err, out);
+	return secretmsg_encode_list(l, out);
 }
 
 static int give_injection(const struct keeper *k, const struct peer *p, const struct secretmsg_request *q, struct buf *out,
@@ -105,6 +134,8 @@ static int give_injection(const struct keeper *k, const struct peer *p, const st
 	struct secretmsg_injection *i = calloc(1, sizeof(*i));
 	int r = i ? vault_inject(k->vault, p->sandbox, &q->to, q->path, i, err) : -ENOMEM;
 
+	if (r == 0)
+		r = grants_inject(k->grants, p->sandbox, q, i, err);
 	if (r == 0)
 		r = secretmsg_encode_injection(i, out);
 	if (i)
@@ -196,6 +227,7 @@ static int store_op(const struct keeper *k, const struct peer *p, const struct s
 	log_info("event=store_%s", store_events[q->op]);
 	/* What it no longer gives is wiped at once; what is wrong with it is said when it is asked for. */
 	(void)vault_sync(k->vault, NULL);
+	(void)grants_sync(k->grants, NULL);
 	ret->secrets = true;
 	return secretmsg_encode_ok(out);
 }
@@ -226,8 +258,10 @@ int answer(const struct keeper *k, struct peer *p, const struct buf *message, st
 {
 	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
 	struct keepermsg_request q;
+	bool first = !p->asked;
 	int r;
 
+	p->asked = p->ca != NULL;
 	*ret = (struct answer_news){ 0 };
 	if (!reply)
 		return -ENOMEM;
@@ -236,6 +270,8 @@ int answer(const struct keeper *k, struct peer *p, const struct buf *message, st
 		r = answer_secrets(k, p, message, out, ret);
 	if (r > 0)
 		r = answer_store(k, p, message, out, ret);
+	if (r > 0)
+		r = signin_answer(k, p, first, message, out, ret);
 	if (r <= 0)
 		return r;
 	if (keepermsg_decode((const char *)buf_bytes(message), buf_len(message), &q, &reply->error) < 0)

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "keeper/ca.h"
 #include "keeper/confine.h"
+#include "keeper/grants.h"
 #include "keeper/home.h"
 #include "keeper/vault.h"
 #include "wire/keepermsg.h"
@@ -19,8 +20,9 @@
 struct keeper {
 	struct home home;
 	struct confined confined;
-	struct store *store; /* owned */
-	struct vault *vault; /* owned */
+	struct store *store;   /* owned */
+	struct vault *vault;   /* owned */
+	struct grants *grants; /* owned */
 };
 
 struct peer {
@@ -28,9 +30,12 @@ struct peer {
 	char sandbox[KEEPERMSG_ID];
 	struct loginmsg_login *login; /* owned; NULL: no login's (loginop.h) */
 	bool login_used;
+	bool asked;                    /* something, since it was attached */
+	uint64_t number;               /* attached: grants_number */
+	struct oauthdef_list *services; /* owned; what the sandbox may sign in at; NULL: nothing */
 };
 
-void peer_done(struct peer *p);
+void peer_done(const struct keeper *k, struct peer *p);
 
 /* What others are to hear of. */
 struct answer_news {

@@ -101,6 +101,7 @@ static int forget_secrets(const struct home *home, const char *id, struct err *e
 {
 	struct store *s = NULL;
 	struct vault *v = NULL;
+	struct grants *g = NULL;
 	bool any;
 	int r = ca_setup(err);
 
@@ -111,6 +112,11 @@ static int forget_secrets(const struct home *home, const char *id, struct err *e
 		r = err_errno(err, ENOMEM, "the secrets");
 	if (r == 0)
 		r = vault_forget(v, id, &any, err);
+	if (r == 0 && !(g = grants_open(s, v)))
+		r = err_errno(err, ENOMEM, "the grants");
+	if (r == 0)
+		r = grants_forget(g, id, &any, err);
+	grants_free(g);
 	vault_free(v);
 	store_free(s);
 	return r;
@@ -162,6 +168,8 @@ static int start(struct place *p, struct keeper *k, int *ret_listener, struct er
 		r = err_code(err);
 	if (r == 0 && !(k->vault = vault_open(k->store)))
 		r = err_errno(err, ENOMEM, "the secrets");
+	if (r == 0 && !(k->grants = grants_open(k->store, k->vault)))
+		r = err_errno(err, ENOMEM, "the grants");
 	if (r < 0)
 		return r;
 	keysource_apply(k->store, p->dirs.state);
@@ -189,6 +197,7 @@ static int serve(struct place *p, uint64_t idle_s, struct err *err)
 	}
 	if (r == 0)
 		log_info("event=ended reason=idle");
+	grants_free(k.grants);
 	vault_free(k.vault);
 	store_free(k.store);
 	home_close(&k.home);

@@ -38,7 +38,7 @@ static void drop(struct server *s, size_t i)
 	struct connection *c = &s->connections[i];
 
 	own_close_p(&c->fd);
-	peer_done(&c->peer);
+	peer_done(s->keeper, &c->peer);
 	*c = s->connections[--s->n];
 	s->connections[s->n] = (struct connection){ .fd = -1 };
 	if (s->n == 0)

@@ -330,7 +330,8 @@ static int check_size(const struct vault *v, struct err *err)
 	struct buf out;
 	int r;
 
-	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	/* A sandbox's grants have the rest. */
+	buf_init(&out, KEEPERMSG_MAX_BYTES - 16384);
 	r = secretmsg_encode_list(&v->list, &out);
 	buf_done(&out);
 	return r < 0 ? err_set(err, ERR_UNAVAILABLE, ENOSPC, "there is no more room: remove a secret first") : 0;

@@ -15,11 +15,27 @@
 struct creds {
 	struct mint *mint;     /* borrowed */
 	struct decide *decide; /* borrowed */
-	struct mint_wait *wait;
+	struct mint_wait *wait, *wait_signins;
 	uint64_t generation;
-	bool known;
+	bool known, knows_signins;
+	struct oauthdef_list signins;
 	struct secretmsg_list list, gone;
 };
+
+/* A list of what a sandbox may sign in at, from a keeper whose connection is new: it does not change while that lasts. */
+static void on_signins(void *user, const char *text, size_t n, int error)
+{
+	struct creds *c = user;
+	struct err err = { 0 };
+
+	c->wait_signins = NULL;
+	if (error || oauthmsg_decode_services(text, n, &c->signins, &err) < 0) {
+		log_warn("event=signins error=\"%s\"", error ? strerror(-error) : err.msg);
+		return;
+	}
+	c->knows_signins = true;
+	decide_look_again(c->decide);
+}
 
 static bool has(const struct secretmsg_list *l, const char *placeholder)
 {
@@ -80,6 +96,8 @@ void creds_refresh(struct creds *c)
 	c->generation++;
 	mint_cancel(c->wait);
 	c->wait = NULL;
+	mint_cancel(c->wait_signins);
+	c->wait_signins = creds_say(c, &(struct oauthmsg_request){ .op = OAUTHMSG_SERVICES }, on_signins, c);
 	buf_init(&q, 4096);
 	if (secretmsg_encode(&(struct secretmsg_request){ .op = SECRETMSG_BINDINGS }, &q) == 0 && (text = buf_cstr(&q)))
 		c->wait = mint_ask(c->mint, text, on_list, c);
@@ -109,10 +127,25 @@ void creds_free(struct creds *c)
 		return;
 	decide_set_bound(c->decide, NULL, NULL);
 	mint_cancel(c->wait);
+	mint_cancel(c->wait_signins);
 	free(c);
 }
 
 bool creds_bound(const struct creds *c, const struct dest *d)
+{
+	if (d->scheme != DEST_HTTPS)
+		return false;
+	if (!c->known || !c->knows_signins)
+		return mint_ready(c->mint);
+	return creds_has(c, d) || oauthdef_has_host(&c->signins, d);
+}
+
+bool creds_settled(const struct creds *c)
+{
+	return c->knows_signins || !mint_ready(c->mint);
+}
+
+bool creds_has(const struct creds *c, const struct dest *d)
 {
 	if (d->scheme != DEST_HTTPS)
 		return false;
@@ -140,7 +173,26 @@ uint64_t creds_generation(const struct creds *c)
 	return c->generation;
 }
 
-struct mint_wait *creds_ask(struct creds *c, const struct dest *d, const char *path, mint_reply *done, void *user)
+const struct oauthdef_list *creds_signins(const struct creds *c)
+{
+	return &c->signins;
+}
+
+struct mint_wait *creds_say(struct creds *c, const struct oauthmsg_request *q, mint_reply *done, void *user)
+{
+	struct mint_wait *w = NULL;
+	const char *text;
+	struct buf b;
+
+	buf_init(&b, KEEPERMSG_MAX_BYTES);
+	if (oauthmsg_encode(q, &b) == 0 && (text = buf_cstr(&b)))
+		w = mint_ask(c->mint, text, done, user);
+	explicit_bzero((void *)(uintptr_t)buf_bytes(&b), buf_len(&b));
+	buf_done(&b);
+	return w;
+}
+
+struct mint_wait *creds_ask(struct creds *c, const struct dest *d, const char *path, const char *has, mint_reply *done, void *user)
 {
 	struct secretmsg_request *q = calloc(1, sizeof(*q));
 	struct mint_wait *w = NULL;
@@ -153,6 +205,7 @@ struct mint_wait *creds_ask(struct creds *c, const struct dest *d, const char *p
 		q->to = *d;
 		/* A path that is too long for a rule matches none. */
 		(void)str_format(q->path, sizeof(q->path), "%s", strlen(path) < sizeof(q->path) ? path : "");
+		(void)str_format(q->has, sizeof(q->has), "%s", has ? has : "");
 		if (secretmsg_encode(q, &b) == 0 && (text = buf_cstr(&b)))
 			w = mint_ask(c->mint, text, done, user);
 	}

@@ -11,79 +11,21 @@
 
 #include "base/log.h"
 #include "base/str.h"
-#include "proxy/creds.h"
-#include "proxy/due.h"
-#include "proxy/inject.h"
-#include "proxy/intercept.h"
-#include "proxy/pool.h"
-#include "proxy/proxy.h"
+#include "proxy/exchange_in.h"
 #include "proxy/page.h"
 #include "proxy/request.h"
-#include "proxy/scrub.h"
-#include "proxy/ws.h"
 
-#define RATE_MS 60000        /* how often the speed of a body is looked at */
 #define RATE_BYTES 6000      /* the least that comes meanwhile: 100 B/s */
 #define REFUSED_TRIES 4      /* of a request without a body that an origin says it has not begun */
 #define INTERIM_MAX 16       /* 1xx heads, which nothing else holds up: a front may have to keep them */
 #define STUCK_TICKS 5        /* looks without a byte taken by the one who is to take them */
-#define HEAD_MS 60000        /* for the answer's head once the request is complete */
-
-enum state { NEW, DECIDING, CONNECTING, OPEN, TUNNEL, REFUSED, OVER };
-
-struct side {
-	const struct exchange_ops *ops;
-	void *side;           /* NULL: not there */
-	bool complete;        /* its direction was given to the end */
-	bool waits;           /* for `resume` */
-	uint64_t moved;       /* bytes of it that were taken since the last look */
-	enum exchange_how how; /* of its `closed` */
-};
-
-struct exchange {
-	struct exchange_env *env; /* borrowed */
-	enum state state;
-	struct side s[2];
-	struct httpmsg req;
-	char method[HTTPMSG_METHOD_MAX + 1];
-	struct target target;
-	struct flow flow;
-	struct decision decision;
-	bool asked;      /* the user allowed it */
-	bool final;      /* the front was given a final head */
-	uint8_t tries;   /* after the first */
-	uint8_t interim; /* 1xx heads so far */
-	bool slow;       /* the answer may trickle */
-	uint8_t stuck;
-	struct decide_wait *wait;
-	struct pool_wait *dial;
-	struct policy_address at; /* of the back */
-	struct decide_watch watch;
-	struct due due;
-	struct turn_item reap;
-	struct buf page; /* REFUSED: what is still to be given of it */
-	struct ws ws;    /* TUNNEL */
-	struct mint_wait *cred;   /* DECIDING: the keeper is asked */
-	uint64_t cred_generation; /* of what it was asked under */
-	char injected[SECRETMSG_NAME + 16];
-	char cred_header[SECRETMSG_NAME]; /* with scrub: the field that carries the credential */
-	struct scrub *scrub;      /* owned; a credential is in the request: its answer is searched for it */
-	struct httpmsg trailers;  /* of an answer whose body is not given to its end yet */
-};
-
-static void refuse(struct exchange *x, int status, const char *reason, const char *text);
 
 static enum exchange_side other(enum exchange_side s)
 {
 	return s == EXCHANGE_FRONT ? EXCHANGE_BACK : EXCHANGE_FRONT;
 }
 
-static struct decide *decide_of(const struct exchange *x)
-{
-	return x->env->proxy->decide;
-}
-
-static void set_due(struct exchange *x, uint64_t ms)
+void exchange_set_due(struct exchange *x, uint64_t ms)
 {
 	due_set(intercept_dues(x->env->proxy->intercept), &x->due, ms);
 }
@@ -98,13 +40,15 @@ static void stop_asking(struct exchange *x)
 	if (x->dial)
 		pool_cancel(TAKE_PTR(x->dial));
 	mint_cancel(TAKE_PTR(x->cred));
+	if (x->token)
+		exchange_token_stop(x);
 	decide_watch_remove(&x->watch);
 	due_drop(&x->due);
 }
 
 static void close_side(struct exchange *x, enum exchange_side which)
 {
-	struct side *s = &x->s[which];
+	struct exchange_end_of *s = &x->s[which];
 	void *side = TAKE_PTR(s->side);
 
 	if (side)
@@ -117,6 +61,7 @@ static void destroy(struct exchange *x)
 	if (x->scrub && x->req.arena)
 		explicit_bzero(x->req.arena, x->req.arena_cap);
 	scrub_free(x->scrub);
+	exchange_token_free(x);
 	httpmsg_done(&x->trailers);
 	httpmsg_done(&x->req);
 	target_done(&x->target);
@@ -151,7 +96,7 @@ static void over(struct exchange *x, enum exchange_how front, enum exchange_how 
 	x->s[EXCHANGE_FRONT].how = front;
 	if (x->s[EXCHANGE_BACK].how == EXCHANGE_DONE)
 		x->s[EXCHANGE_BACK].how = back;
-	decide_end(decide_of(x), &x->flow);
+	decide_end(exchange_decide(x), &x->flow);
 	turn_post(&x->env->proxy->turn, &x->reap);
 }
 
@@ -175,7 +120,7 @@ static void answered(struct exchange *x)
 
 static void give_page(struct exchange *x)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 
 	if (buf_len(&x->page) > 0)
 		buf_consume(&x->page, f->ops->data(f->side, buf_bytes(&x->page), buf_len(&x->page)));
@@ -188,7 +133,7 @@ static void give_page(struct exchange *x)
 /* By x->decision, which is recorded or is not to be. */
 static void answer(struct exchange *x, int status)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 	bool to_head = x->req.method_id == HTTPMSG_HEAD;
 	struct httpmsg m;
 
@@ -206,7 +151,7 @@ static void answer(struct exchange *x, int status)
 	/* What makes no sense is not followed by anything. */
 	m.close = !f->complete || status == 400 || status == 405;
 	/* A guest that does not take its answer. */
-	set_due(x, RATE_MS);
+	exchange_set_due(x, EXCHANGE_RATE_MS);
 	f->ops->head(f->side, &m, to_head);
 	httpmsg_done(&m);
 	if (to_head)
@@ -219,15 +164,15 @@ static void answer(struct exchange *x, int status)
 static void record_and_answer(struct exchange *x, int status)
 {
 	if (!x->flow.recorded)
-		(void)decide_record(decide_of(x), &x->flow, &x->decision);
+		(void)decide_record(exchange_decide(x), &x->flow, &x->decision);
 	else if (!x->flow.error)
 		x->flow.error = x->decision.reason;
 	answer(x, status);
 }
 
-static void refuse(struct exchange *x, int status, const char *reason, const char *text)
+void exchange_refuse(struct exchange *x, int status, const char *reason, const char *text)
 {
-	decide_refuse(decide_of(x), reason, text, &x->decision);
+	decide_refuse(exchange_decide(x), reason, text, &x->decision);
 	record_and_answer(x, status);
 }
 
@@ -237,7 +182,39 @@ static void back_failed(struct exchange *x, int status, const char *reason, cons
 	if (x->final)
 		cut(x, reason);
 	else
-		refuse(x, status, reason, text);
+		exchange_refuse(x, status, reason, text);
+}
+
+void exchange_give(struct exchange *x, struct httpmsg *head, struct buf *body)
+{
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
+	struct httpmsg m = *head;
+
+	httpmsg_init(head, HTTPMSG_RESPONSE);
+	buf_done(&x->page);
+	x->page = *body;
+	buf_init(body, body->max);
+	if (!f->side) {
+		httpmsg_done(&m);
+		over(x, EXCHANGE_DONE, EXCHANGE_DONE);
+		return;
+	}
+	stop_asking(x);
+	turn_post(&x->env->proxy->turn, &x->reap);
+	x->state = REFUSED;
+	x->final = true;
+	x->flow.status = m.status;
+	httpmsg_strip(&m);
+	m.has_length = true;
+	m.length = buf_len(&x->page);
+	m.body = m.length > 0 ? HTTPMSG_BODY_LENGTH : HTTPMSG_BODY_NONE;
+	exchange_set_due(x, EXCHANGE_RATE_MS);
+	f->ops->head(f->side, &m, m.length == 0);
+	httpmsg_done(&m);
+	if (buf_len(&x->page) == 0)
+		answered(x);
+	else
+		give_page(x);
 }
 
 /* --- watching over it --- */
@@ -247,7 +224,7 @@ static void on_policy(struct decide_watch *w)
 	struct exchange *x = container_of(w, struct exchange, watch);
 	struct decision now;
 
-	decide_now(decide_of(x), &x->flow, x->at.address.bits ? &x->at : NULL, x->asked, &now);
+	decide_now(exchange_decide(x), &x->flow, x->at.address.bits ? &x->at : NULL, x->asked, &now);
 	if (now.allow)
 		return;
 	log_debug("event=policy_changed conn=%llu req=%llu", (unsigned long long)x->flow.conn, (unsigned long long)x->flow.req);
@@ -262,7 +239,7 @@ static void on_policy(struct decide_watch *w)
 }
 
 /* Whether a body came too slowly, and whether it is the taker's fault. */
-static bool too_slow(struct exchange *x, struct side *from, bool exempt)
+static bool too_slow(struct exchange *x, struct exchange_end_of *from, bool exempt)
 {
 	uint64_t moved = from->moved;
 
@@ -276,18 +253,20 @@ static bool too_slow(struct exchange *x, struct side *from, bool exempt)
 static void on_due(struct due *d)
 {
 	struct exchange *x = container_of(d, struct exchange, due);
-	struct side *f = &x->s[EXCHANGE_FRONT], *b = &x->s[EXCHANGE_BACK];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT], *b = &x->s[EXCHANGE_BACK];
 
+	if (x->token && exchange_token_due(x))
+		return;
 	if (x->state == TUNNEL || x->state == REFUSED) {
 		cut(x, "timeout");
 	} else if (!f->complete && too_slow(x, f, request_is_slow(&x->req))) {
 		back_failed(x, 408, "timeout", "the request's body came too slowly");
 	} else if (f->complete && !x->final) {
-		refuse(x, 504, "timeout", "the server did not answer in time");
+		exchange_refuse(x, 504, "timeout", "the server did not answer in time");
 	} else if (x->final && too_slow(x, b, x->slow)) {
 		cut(x, "timeout");
 	} else {
-		set_due(x, RATE_MS);
+		exchange_set_due(x, EXCHANGE_RATE_MS);
 	}
 }
 
@@ -295,7 +274,7 @@ static void on_due(struct due *d)
 
 static void resume(struct exchange *x, enum exchange_side which)
 {
-	struct side *s = &x->s[which];
+	struct exchange_end_of *s = &x->s[which];
 
 	if (!s->waits || !s->side)
 		return;
@@ -303,36 +282,32 @@ static void resume(struct exchange *x, enum exchange_side which)
 	s->ops->resume(s->side);
 }
 
-static void ask_keeper(struct exchange *x);
-
-static struct creds *creds_of(const struct exchange *x)
-{
-	return intercept_creds(x->env->proxy->intercept);
-}
-
 static void open_back(struct exchange *x, struct origin *o)
 {
-	struct side *b = &x->s[EXCHANGE_BACK], *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *b = &x->s[EXCHANGE_BACK], *f = &x->s[EXCHANGE_FRONT];
 
-	if (x->scrub && x->cred_generation != creds_generation(creds_of(x))) {
+	if (x->scrub && !x->token && x->cred_generation != creds_generation(exchange_creds(x))) {
 		/* It took a while, and secrets have changed meanwhile: this one may be void. */
 		o->class->close(o);
-		ask_keeper(x);
+		exchange_cred_again(x);
 		return;
 	}
 	x->at = o->at;
-	*b = (struct side){ .how = EXCHANGE_DONE };
+	*b = (struct exchange_end_of){ .how = EXCHANGE_DONE };
 	if (o->class->open(o, x, &b->ops, &b->side) < 0) {
 		/* Others may go by it. */
 		if (o->active == 0)
 			o->class->close(o);
-		refuse(x, 503, "limit", "out of memory");
+		exchange_refuse(x, 503, "limit", "out of memory");
 		return;
 	}
 	x->state = OPEN;
-	set_due(x, HEAD_MS);
-	b->ops->head(b->side, &x->req, f->complete);
-	resume(x, EXCHANGE_FRONT);
+	exchange_set_due(x, EXCHANGE_HEAD_MS);
+	b->ops->head(b->side, &x->req, f->complete && !x->token);
+	if (x->token)
+		exchange_token_send(x);
+	else
+		resume(x, EXCHANGE_FRONT);
 }
 
 static void on_dialled(void *user, struct pool_result *r)
@@ -361,15 +336,15 @@ static void dial(struct exchange *x)
 	x->state = CONNECTING;
 	x->dial = pool_dial(intercept_pool(x->env->proxy->intercept), &x->flow, pool_flags_of(x), on_dialled, x);
 	if (!x->dial)
-		refuse(x, 503, "limit", "too many connections to this host, or in all");
+		exchange_refuse(x, 503, "limit", "too many connections to this host, or in all");
 }
 
-static void find_back(struct exchange *x)
+void exchange_find_back(struct exchange *x)
 {
 	struct origin *o;
 
 	decide_watch_remove(&x->watch);
-	decide_watch_add(decide_of(x), &x->watch);
+	decide_watch_add(exchange_decide(x), &x->watch);
 	o = pool_take(intercept_pool(x->env->proxy->intercept), &x->flow, pool_flags_of(x), &x->decision);
 	if (o)
 		open_back(x, o);
@@ -379,87 +354,12 @@ static void find_back(struct exchange *x)
 		dial(x);
 }
 
-/* --- credentials: after the decision, after everything that ends at this hop is gone, before the head is written --- */
-
-static void refuse_credential(struct exchange *x, const char *reason)
-{
-	x->flow.injected = "none:refused";
-	refuse(x, str_eq(reason, "limit") ? 431 : 403, reason, inject_text(reason));
-}
-
-static void use_injection(struct exchange *x, struct secretmsg_injection *i)
-{
-	const char *why;
-
-	why = x->scrub ? inject_again(&x->req, x->cred_header, i) : inject_apply(&x->req, i, creds_list(creds_of(x)));
-	if (why) {
-		refuse_credential(x, why);
-		return;
-	}
-	(void)str_format(x->injected, sizeof(x->injected), "%s%s", i->none[0] ? "none:" : "", i->none[0] ? i->none : i->secret);
-	x->flow.injected = x->injected;
-	if (!i->none[0]) {
-		scrub_free(x->scrub);
-		x->scrub = scrub_new(i);
-		memcpy(x->cred_header, i->header, sizeof(x->cred_header));
-	}
-	if (i->none[0] || x->scrub)
-		find_back(x);
-	else
-		refuse(x, 503, "limit", "out of memory");
-}
-
-static void on_injection(void *user, const char *text, size_t n, int error)
-{
-	struct exchange *x = user;
-	auto_free struct secretmsg_injection *i = calloc(1, sizeof(*i));
-	struct err err = { .msg = "no answer" };
-
-	x->cred = NULL;
-	if (!i || error || secretmsg_decode_injection(text, n, i, &err) < 0) {
-		log_warn("event=credential error=\"%s\"", err.msg);
-		refuse(x, 503, "keeper", "the keeper gives no credential");
-	} else {
-		use_injection(x, i);
-	}
-	if (i)
-		explicit_bzero(i, sizeof(*i));
-}
-
-static void ask_keeper(struct exchange *x)
-{
-	x->state = DECIDING;
-	x->cred_generation = creds_generation(creds_of(x));
-	x->cred = creds_ask(creds_of(x), &x->flow.dest, x->target.path ? x->target.path : "", on_injection, x);
-	if (!x->cred)
-		refuse(x, 503, "limit", "too many requests wait for the keeper");
-}
-
-/* Allowed: from here on the request is what the origin gets. */
-static void connect_back(struct exchange *x)
-{
-	const char *why;
-
-	if (request_clean(&x->req, &x->target, x->decision.path_matters) < 0) {
-		refuse(x, 431, "bad_request", "the request's head is too large");
-		return;
-	}
-	if (creds_bound(creds_of(x), &x->flow.dest)) {
-		ask_keeper(x);
-		return;
-	}
-	why = inject_stray(&x->req, creds_list(creds_of(x)));
-	why = why ? why : inject_stray(&x->req, creds_gone(creds_of(x)));
-	if (why)
-		refuse_credential(x, why);
-	else
-		find_back(x);
-}
+/* --- the decision --- */
 
 static void decided(struct exchange *x)
 {
 	if (x->decision.allow)
-		connect_back(x);
+		exchange_cred_start(x);
 	else
 		record_and_answer(x, page_status(&x->decision));
 }
@@ -476,7 +376,7 @@ static void on_decided(void *user, const struct decision *d)
 
 static void ask_policy(struct exchange *x)
 {
-	struct decide *d = decide_of(x);
+	struct decide *d = exchange_decide(x);
 
 	decide_now(d, &x->flow, NULL, false, &x->decision);
 	if (x->decision.asks && x->env->asked[0] && str_eq(x->env->asked, x->decision.rule)) {
@@ -506,11 +406,11 @@ static void take_request(struct exchange *x, struct httpmsg *m)
 		return;
 	}
 	if (target_parse(httpmsg_str(&x->req, x->req.path), x->req.path.n, &x->target) < 0) {
-		refuse(x, 503, "limit", "out of memory");
+		exchange_refuse(x, 503, "limit", "out of memory");
 		return;
 	}
 	if (request_check(x->env, &x->req, &x->flow.dest, &why) < 0) {
-		refuse(x, why.status, why.reason, why.text);
+		exchange_refuse(x, why.status, why.reason, why.text);
 		return;
 	}
 	ask_policy(x);
@@ -542,7 +442,7 @@ static void end_front(struct exchange *x, struct httpmsg *trailers)
 /* Gives on what may go. */
 static void give_searched(struct exchange *x)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 	size_t n;
 	const uint8_t *bytes = scrub_ready(x->scrub, &n);
 
@@ -574,17 +474,17 @@ static void end_searched(struct exchange *x, struct httpmsg *trailers)
 
 static void take_final(struct exchange *x, struct httpmsg *m, bool end)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 
 	if (x->scrub && !end && !request_is_plain(m)) {
-		refuse(x, 502, "bad_response", "the answer is compressed, and cannot be searched for the credential");
+		exchange_refuse(x, 502, "bad_response", "the answer is compressed, and cannot be searched for the credential");
 		return;
 	}
 	x->final = true;
 	x->slow = request_is_slow(m);
 	x->flow.status = m->status;
 	httpmsg_strip(m);
-	set_due(x, RATE_MS);
+	exchange_set_due(x, EXCHANGE_RATE_MS);
 	f->ops->head(f->side, m, end);
 	if (end)
 		answered(x);
@@ -592,38 +492,42 @@ static void take_final(struct exchange *x, struct httpmsg *m, bool end)
 
 static void take_switch(struct exchange *x, struct httpmsg *m)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 	const char *wrong = ws_accept(&x->req, m, &x->ws);
 
 	if (wrong) {
-		refuse(x, 502, "bad_response", wrong);
+		exchange_refuse(x, 502, "bad_response", wrong);
 		return;
 	}
 	x->final = true;
 	x->flow.status = m->status;
 	x->state = TUNNEL;
 	f->complete = x->s[EXCHANGE_BACK].complete = false;
-	set_due(x, WS_IDLE_MS);
+	exchange_set_due(x, WS_IDLE_MS);
 	httpmsg_strip(m);
 	f->ops->head(f->side, m, false);
 }
 
 static void take_response(struct exchange *x, struct httpmsg *m, bool end)
 {
-	struct side *f = &x->s[EXCHANGE_FRONT];
+	struct exchange_end_of *f = &x->s[EXCHANGE_FRONT];
 
 	if (x->state == OPEN && !scrub_fields(x, m)) {
 		back_failed(x, 502, "bad_response", "the answer's head cannot be freed of the credential");
 	} else if (x->state == OPEN && !x->final && m->status == 101) {
 		take_switch(x, m);
 	} else if (x->state == OPEN && !x->final && m->status < 200 && ++x->interim > INTERIM_MAX) {
-		refuse(x, 502, "bad_response", "the server gave too many interim answers");
+		exchange_refuse(x, 502, "bad_response", "the server gave too many interim answers");
 	} else if (x->state == OPEN && !x->final && m->status < 200) {
 		httpmsg_strip(m);
-		f->ops->head(f->side, m, false);
+		if (!x->token)
+			f->ops->head(f->side, m, false);
 	} else if (x->state == OPEN && !x->final) {
 		x->s[EXCHANGE_BACK].complete = end;
-		take_final(x, m, end);
+		if (x->token)
+			exchange_token_head(x, m, end);
+		else
+			take_final(x, m, end);
 	}
 	httpmsg_done(m);
 	httpmsg_init(m, HTTPMSG_RESPONSE);
@@ -638,7 +542,7 @@ struct exchange *exchange_new(struct exchange_env *env, const struct exchange_op
 	if (!x)
 		return NULL;
 	x->env = env;
-	x->s[EXCHANGE_FRONT] = (struct side){ .ops = ops, .side = side };
+	x->s[EXCHANGE_FRONT] = (struct exchange_end_of){ .ops = ops, .side = side };
 	x->flow = env->flow;
 	x->flow.req = ++env->flow.req;
 	x->flow.dest = env->dest;
@@ -664,7 +568,7 @@ void exchange_head(struct exchange *x, enum exchange_side from, struct httpmsg *
 /* Bytes of a WebSocket: looked at before they go on, counted as seen only as far as they went. */
 static size_t tunnel_data(struct exchange *x, enum exchange_side from, const uint8_t *bytes, size_t n)
 {
-	struct side *to = &x->s[other(from)];
+	struct exchange_end_of *to = &x->s[other(from)];
 	struct wsframe *w = ws_direction(&x->ws, from == EXCHANGE_FRONT), before = *w;
 	size_t took;
 
@@ -677,16 +581,18 @@ static size_t tunnel_data(struct exchange *x, enum exchange_side from, const uin
 		*w = before;
 		(void)wsframe_feed(w, bytes, took);
 	}
-	set_due(x, WS_IDLE_MS);
+	exchange_set_due(x, WS_IDLE_MS);
 	return took;
 }
 
 size_t exchange_data(struct exchange *x, enum exchange_side from, const uint8_t *bytes, size_t n)
 {
-	struct side *s = &x->s[from], *to = &x->s[other(from)];
+	struct exchange_end_of *s = &x->s[from], *to = &x->s[other(from)];
 	size_t took = 0;
 
-	if (x->state == OPEN && !s->complete && (from == EXCHANGE_FRONT || x->final))
+	if (x->token && !x->final)
+		took = s->complete ? 0 : exchange_token_data(x, from, bytes, n);
+	else if (x->state == OPEN && !s->complete && (from == EXCHANGE_FRONT || x->final))
 		took = from == EXCHANGE_BACK && x->scrub ? take_searched(x, bytes, n) : to->ops->data(to->side, bytes, n);
 	else if (x->state == TUNNEL && !s->complete)
 		took = tunnel_data(x, from, bytes, n);
@@ -701,16 +607,18 @@ size_t exchange_data(struct exchange *x, enum exchange_side from, const uint8_t 
 
 void exchange_end(struct exchange *x, enum exchange_side from, struct httpmsg *trailers)
 {
-	struct side *s = &x->s[from], *to = &x->s[other(from)];
+	struct exchange_end_of *s = &x->s[from], *to = &x->s[other(from)];
 
 	if (s->complete)
 		return;
 	s->complete = true;
 	if (trailers)
 		request_clean_trailers(trailers);
-	if (x->state == OPEN && from == EXCHANGE_FRONT) {
+	if (x->token && !x->final) {
+		exchange_token_end(x, from);
+	} else if (x->state == OPEN && from == EXCHANGE_FRONT) {
 		/* What counts from now on is how long the answer takes. */
-		set_due(x, HEAD_MS);
+		exchange_set_due(x, EXCHANGE_HEAD_MS);
 		to->ops->end(to->side, trailers);
 	} else if (x->state == OPEN && x->final && x->scrub) {
 		end_searched(x, trailers);
@@ -731,6 +639,11 @@ void exchange_writable(struct exchange *x, enum exchange_side from)
 {
 	if (x->state == REFUSED && from == EXCHANGE_FRONT)
 		give_page(x);
+	if (x->state == OPEN && x->token) {
+		if (from == EXCHANGE_BACK)
+			exchange_token_send(x);
+		return;
+	}
 	if (x->state == OPEN && from == EXCHANGE_FRONT && x->scrub)
 		give_searched(x);
 	if (x->state == OPEN || x->state == TUNNEL)
@@ -751,7 +664,7 @@ static bool may_try_again(const struct exchange *x, enum exchange_fault fault)
 static void back_gone(struct exchange *x, enum exchange_fault fault)
 {
 	/* Its answer is complete, and the front is still taking it. */
-	if (x->state == OPEN && x->s[EXCHANGE_BACK].complete && x->final && x->scrub)
+	if (x->state == OPEN && x->s[EXCHANGE_BACK].complete && ((x->final && x->scrub) || x->token))
 		return;
 	/* A front that is still there hears of it in `answer` or `cut`. */
 	if (x->state == OPEN && !x->final && x->s[EXCHANGE_FRONT].complete && x->flow.bytes_out == 0 && may_try_again(x, fault)) {
@@ -768,10 +681,12 @@ static void front_gone(struct exchange *x, enum exchange_fault fault)
 {
 	struct decision dn;
 
+	if (x->token && exchange_token_stays(x))
+		return;
 	/* What was wrong with it shows in the log also where it was never sent on. */
 	if (fault == EXCHANGE_PROTOCOL && !x->flow.recorded && x->state != REFUSED) {
-		decide_refuse(decide_of(x), "bad_request", "the request's body is not acceptable HTTP", &dn);
-		(void)decide_record(decide_of(x), &x->flow, &dn);
+		decide_refuse(exchange_decide(x), "bad_request", "the request's body is not acceptable HTTP", &dn);
+		(void)decide_record(exchange_decide(x), &x->flow, &dn);
 	}
 	cut(x, fault == EXCHANGE_PROTOCOL ? "bad_request" : fault == EXCHANGE_TIMEOUT ? "timeout" : "client_closed");
 }
@@ -796,5 +711,5 @@ void exchange_reject(struct exchange *x, int status, const char *why)
 		answer(x, status);
 		return;
 	}
-	refuse(x, status, "bad_request", why);
+	exchange_refuse(x, status, "bad_request", why);
 }

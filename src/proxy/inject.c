@@ -42,13 +42,21 @@ static void basic_text(const char *value, char dst[DECODED_MAX])
 		dst[0] = 0;
 }
 
+/* The placeholder, or a token of three parts (RFC 7515 7.1) whose signature it is. */
+static bool is_it(const char *s, const char *placeholder)
+{
+	const char *dot = strrchr(s, '.');
+
+	return str_eq(s, placeholder) || (dot && str_eq(dot + 1, placeholder) && !strpbrk(s, " ,;\""));
+}
+
 /* "PLACEHOLDER", "SCHEME PLACEHOLDER", or Basic with it as user or password. */
 static bool is_placeholder(const char *value, const char *placeholder)
 {
 	const char *blank = strchr(value, ' ');
 	char text[DECODED_MAX], *colon;
 
-	if (str_eq(value, placeholder) || (blank && str_eq(blank + 1, placeholder)))
+	if (is_it(value, placeholder) || (blank && is_it(blank + 1, placeholder)))
 		return true;
 	basic_text(value, text);
 	colon = strchr(text, ':');
@@ -64,6 +72,20 @@ static bool is_any_placeholder(const char *value, const struct secretmsg_list *a
 		if (is_placeholder(value, all->of[i].placeholder))
 			return true;
 	return false;
+}
+
+const char *inject_brought(const struct httpmsg *m, const struct secretmsg_list *all)
+{
+	for (uint32_t at = 0; at < m->nentries; at++)
+		for (size_t i = 0; i < all->n; i++) {
+			const struct secretmsg_secret *s = &all->of[i];
+
+			for (size_t b = 0; b < s->nbindings; b++)
+				if (is_carrier(httpmsg_str(m, m->entries[at].name), s->bindings[b].header) &&
+				    is_placeholder(httpmsg_value(m, (int)at), s->placeholder))
+					return s->placeholder;
+		}
+	return NULL;
 }
 
 static bool cookies_are_harmless(const char *s)
@@ -215,16 +237,18 @@ static bool is_in_field(const struct httpmsg *m, uint32_t at, const char *placeh
 	return strstr(value, placeholder) || strstr(text, placeholder);
 }
 
+static bool is_anywhere(const struct httpmsg *m, const char *placeholder)
+{
+	for (uint32_t at = 0; at < m->nentries; at++)
+		if (is_in_field(m, at, placeholder))
+			return true;
+	return strlen(placeholder) >= UNMISTAKABLE && is_in_path(m, placeholder);
+}
+
 const char *inject_stray(const struct httpmsg *m, const struct secretmsg_list *all)
 {
-	for (size_t i = 0; i < all->n; i++) {
-		const char *placeholder = all->of[i].placeholder;
-
-		for (uint32_t at = 0; at < m->nentries; at++)
-			if (is_in_field(m, at, placeholder))
-				return "placeholder_wrong_host";
-		if (strlen(placeholder) >= UNMISTAKABLE && is_in_path(m, placeholder))
+	for (size_t i = 0; i < all->n; i++)
+		if (is_anywhere(m, all->of[i].placeholder) || (all->of[i].refresh[0] && is_anywhere(m, all->of[i].refresh)))
 			return "placeholder_wrong_host";
-	}
 	return NULL;
 }

@@ -13,6 +13,8 @@
  * have a response compressed or cut into pieces (it is searched for the value). NULL, or why it is refused: "foreign_credential",
  * "placeholder_wrong_host", "limit". */
 const char *inject_apply(struct httpmsg *m, struct secretmsg_injection *i, const struct secretmsg_list *all);
+/* The placeholder of the list that stands where a credential belongs, borrowed from the list; NULL: none. */
+const char *inject_brought(const struct httpmsg *m, const struct secretmsg_list *all);
 /* A request that has a credential in that header already, which was changed or removed before the request had left: the new one in its
  * place; or a refusal. */
 const char *inject_again(struct httpmsg *m, const char *header, const struct secretmsg_injection *i);

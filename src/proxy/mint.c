@@ -100,6 +100,8 @@ static void entry_free(struct mint *m, struct entry *e)
 		free(w);
 	}
 	X509_free(e->leaf);
+	if (e->question)
+		explicit_bzero(e->question, strlen(e->question));
 	free(e->question);
 	free(e);
 }
@@ -223,6 +225,7 @@ static int send_ask(struct mint *m, const struct entry *e)
 		return -ENOMEM;
 	if (send(m->link->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		r = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	explicit_bzero(text, strlen(text));
 	free(text);
 	return r;
 }

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "wire/keepermsg.h"
+#include "wire/oauthmsg.h"
 
 #define READY_MS 5000
 #define REPLY_S 5
@@ -44,21 +45,15 @@ static int connect_keeper(struct err *err)
 	return fd;
 }
 
-/* One request, one reply. -ECONNRESET: the keeper ended, perhaps because nobody had needed it for long. */
-static int ask(int fd, const struct keepermsg_request *q, struct keepermsg_reply *ret, struct err *err)
+/* One message, one reply, of which *ret_n bytes come into in (KEEPERMSG_MAX_BYTES). -ECONNRESET: the keeper ended, perhaps because nobody
+ * had needed it for long. */
+static int exchange(int fd, const struct buf *out, char *in, size_t *ret_n, struct err *err)
 {
-	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
-	struct buf out;
 	ssize_t n;
-	int r;
+	int r = 0;
 
-	if (!in)
-		return err_errno(err, ENOMEM, "the keeper");
-	buf_init(&out, KEEPERMSG_MAX_BYTES);
-	r = keepermsg_encode(q, &out);
-	if (r == 0 && send(fd, buf_bytes(&out), buf_len(&out), MSG_NOSIGNAL) < 0)
+	if (send(fd, buf_bytes(out), buf_len(out), MSG_NOSIGNAL) < 0)
 		r = errno == EPIPE ? -ECONNRESET : errno == EAGAIN ? -ETIMEDOUT : -errno;
-	buf_done(&out);
 	if (r < 0)
 		return err_errno(err, -r, "cannot ask sbx-keeper");
 	do
@@ -67,11 +62,52 @@ static int ask(int fd, const struct keepermsg_request *q, struct keepermsg_reply
 	if (n <= 0)
 		return err_errno(err, n == 0 ? ECONNRESET : errno == EAGAIN ? ETIMEDOUT : errno,
 				 "sbx-keeper did not answer");
-	r = keepermsg_decode_reply(q->op, in, (size_t)n, ret, err);
-	return r < 0 ? err_wrap(err, "sbx-keeper") : 0;
+	*ret_n = (size_t)n;
+	return 0;
 }
 
-static int attach(const struct keepermsg_request *q, struct keepermsg_reply *ret, struct err *err)
+static int ask(int fd, const struct keepermsg_request *q, struct keepermsg_reply *ret, struct err *err)
+{
+	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
+	struct buf out;
+	size_t n;
+	int r;
+
+	if (!in)
+		return err_errno(err, ENOMEM, "the keeper");
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	r = keepermsg_encode(q, &out);
+	r = r < 0 ? err_errno(err, -r, "cannot ask sbx-keeper") : exchange(fd, &out, in, &n, err);
+	buf_done(&out);
+	if (r == 0 && (r = keepermsg_decode_reply(q->op, in, n, ret, err)) < 0)
+		(void)err_wrap(err, "sbx-keeper");
+	return r;
+}
+
+/* Also where there is nothing: nobody can say it later. */
+static int define(int fd, const json_t *signins, struct err *err)
+{
+	auto_free struct oauthmsg_request *q = calloc(1, sizeof(*q));
+	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
+	struct buf out;
+	size_t n;
+	int r = 0;
+
+	if (!q || !in)
+		return err_errno(err, ENOMEM, "the keeper");
+	q->op = OAUTHMSG_DEFINE;
+	if (signins)
+		r = oauthdef_read_list(signins, &q->services, err);
+	if (r < 0)
+		return r;
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	r = oauthmsg_encode(q, &out);
+	r = r < 0 ? err_errno(err, -r, "cannot ask sbx-keeper") : exchange(fd, &out, in, &n, err);
+	buf_done(&out);
+	return r == 0 ? secretmsg_decode_ok(in, n, err) : r;
+}
+
+static int attach(const struct keepermsg_request *q, const json_t *signins, struct keepermsg_reply *ret, struct err *err)
 {
 	const struct timeval none = { 0 };
 	auto_fd int fd = connect_keeper(err);
@@ -84,12 +120,15 @@ static int attach(const struct keepermsg_request *q, struct keepermsg_reply *ret
 		return r;
 	if (ret->error.kind != ERR_NONE)
 		return err_set(err, ret->error.kind, 0, "sbx-keeper: %s", ret->error.msg);
+	r = define(fd, signins, err);
+	if (r < 0)
+		return r;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	return TAKE_FD(fd);
 }
 
-int keeperlink_attach(const char *sandbox_id, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err)
+int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err)
 {
 	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
 	struct keepermsg_request q = { .op = KEEPERMSG_ATTACH };
@@ -100,9 +139,9 @@ int keeperlink_attach(const char *sandbox_id, char **ret_ca, char ret_hash[KEEPE
 		return err_set(err, ERR_INVALID, EINVAL, "the sandbox's id is no UUID");
 	if (!reply)
 		return err_errno(err, ENOMEM, "the keeper");
-	fd = attach(&q, reply, err);
+	fd = attach(&q, signins, reply, err);
 	if (fd == -ECONNRESET)
-		fd = attach(&q, reply, err);
+		fd = attach(&q, signins, reply, err);
 	if (fd < 0)
 		return fd;
 	ca = strdup(reply->ca);

@@ -6,6 +6,8 @@
 #ifndef SBX_VM_KEEPERLINK_H
 #define SBX_VM_KEEPERLINK_H
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "wire/keepermsg.h"
 
@@ -13,7 +15,8 @@
  * Returns a SOCK_SEQPACKET descriptor (blocking, CLOEXEC, owned by the caller) and *ret_ca, the sandbox's CA
  * certificate as PEM (owned), with the name that OpenSSL has for it in ret_hash ("" from a keeper that does not say); negative
  * with err. Blocks: for a millisecond where a keeper runs, for a tenth of a second
- * where one is started, and never longer than 30 seconds. Uses SIGALRM while it runs. */
-int keeperlink_attach(const char *sandbox_id, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err);
+ * where one is started, and never longer than 30 seconds. Uses SIGALRM while it runs.
+ * signins: what can be signed in at inside (wire/oauthdef.h), NULL: nothing. The keeper is told before anybody else has the connection. */
+int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err);
 
 #endif

@@ -205,7 +205,7 @@ static int attach_keeper(struct netdoor *n)
 {
 	struct err err;
 	char *ca = NULL;
-	int fd = keeperlink_attach(n->spec->id, &ca, n->ca_hash, &err);
+	int fd = keeperlink_attach(n->spec->id, n->spec->signins, &ca, n->ca_hash, &err);
 
 	if (fd < 0) {
 		char text[sizeof(n->problems[0])];

@@ -79,6 +79,9 @@ static int network(const json_t *o, struct spec *s, struct err *err)
 		return err_set(err, ERR_INVALID, 0, "machine spec: \"network.upstream\" must be an object");
 	if (ca && !json_is_null(ca) && !json_is_string(ca))
 		return err_set(err, ERR_INVALID, 0, "machine spec: \"network.extra_ca\" must be a path");
+	s->signins = json_object_get(o, "signins");
+	if (s->signins && !json_is_array(s->signins))
+		return err_set(err, ERR_INVALID, 0, "machine spec: \"signins\" must be an array");
 	s->upstream = json_is_object(upstream) ? upstream : NULL;
 	s->extra_ca = json_string_value(ca);
 	return 0;

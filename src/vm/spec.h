@@ -43,6 +43,7 @@ struct spec {
 	json_t *env; /* object of strings */
 	json_t *files; /* of the agent's home folder: [{"path", "mode", "content"}], which the guest checks; NULL: none */
 	json_t *upstream;     /* the host's own proxy, as sbx-proxy is told; NULL: none */
+	json_t *signins;      /* what can be signed in at inside (wire/oauthdef.h), an array; NULL: nothing */
 	const char *extra_ca; /* certificates that upstream servers may have besides the host's; NULL: none */
 	struct portmap ports[PORTMAP_MAX]; /* to publish */
 	uint16_t prefer[PORTMAP_MAX];      /* of those that the host chooses: the choice of last time; 0: none */

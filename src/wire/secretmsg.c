@@ -195,8 +195,10 @@ int secretmsg_read(const json_t *o, struct secretmsg_secret *ret, struct err *er
 	if (text(o, "placeholder", s->placeholder, sizeof(s->placeholder)) < 0 || strlen(s->placeholder) < SECRETMSG_VALUE_MIN ||
 	    strpbrk(s->placeholder, " \":"))
 		return bad(err, "placeholder");
+	if (json_object_get(o, "refresh") && (text(o, "refresh", s->refresh, sizeof(s->refresh)) < 0 || !s->refresh[0]))
+		return bad(err, "refresh");
 	s->nbindings = json_array_size(list);
-	if (s->nbindings == 0 || s->nbindings > SECRETMSG_BINDINGS_MAX || json_object_size(o) != 5)
+	if (s->nbindings == 0 || s->nbindings > SECRETMSG_BINDINGS_MAX || json_object_size(o) != (s->refresh[0] ? 6U : 5U))
 		return bad(err, "bindings");
 	json_array_foreach(list, i, v)
 		if (r == 0)
@@ -218,13 +220,13 @@ json_t *secretmsg_write(const struct secretmsg_secret *s)
 		(void)json_array_append_new(list, json_pack("{ss si ss ss ss}", "host", b->to.host, "port", (int)b->to.port, "path",
 							    b->path, "header", b->header, "format", b->format));
 	}
-	return json_pack("{ss ss? so ss so}", "name", s->name, "sandbox", s->sandbox[0] ? s->sandbox : NULL, "env", env, "placeholder",
-			 s->placeholder, "bindings", list);
+	return json_pack("{ss ss? so ss so ss*}", "name", s->name, "sandbox", s->sandbox[0] ? s->sandbox : NULL, "env", env, "placeholder",
+			 s->placeholder, "bindings", list, "refresh", s->refresh[0] ? s->refresh : NULL);
 }
 
 /* --- requests --- */
 
-static json_t *parse(const char *bytes, size_t n)
+json_t *secretmsg_parse(const char *bytes, size_t n)
 {
 	json_error_t e;
 	json_t *o = n <= KEEPERMSG_MAX_BYTES ? json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &e) : NULL;
@@ -263,9 +265,10 @@ static int read_request(const json_t *o, struct secretmsg_request *q, struct err
 	static const size_t members[] = {
 		[SECRETMSG_SET] = 3, [SECRETMSG_RM] = 3, [SECRETMSG_LIST] = 1, [SECRETMSG_BINDINGS] = 1, [SECRETMSG_INJECT] = 4,
 	};
+	bool has = q->op == SECRETMSG_INJECT && json_object_get(o, "has");
 	int r = 0;
 
-	if (json_object_size(o) != members[q->op])
+	if (json_object_size(o) != members[q->op] + has)
 		return err_set(err, ERR_INVALID, EINVAL, "the message has not the members of \"%s\"", op_names[q->op]);
 	if (q->op == SECRETMSG_SET) {
 		r = secretmsg_read(json_object_get(o, "secret"), &q->secret, err);
@@ -279,6 +282,8 @@ static int read_request(const json_t *o, struct secretmsg_request *q, struct err
 	if (q->op == SECRETMSG_INJECT) {
 		if (dest_of(o, &q->to) < 0)
 			return bad(err, "host");
+		if (has && (text(o, "has", q->has, sizeof(q->has)) < 0 || !q->has[0]))
+			return bad(err, "has");
 		return text(o, "path", q->path, sizeof(q->path)) < 0 ? bad(err, "path") : 0;
 	}
 	return r;
@@ -286,7 +291,7 @@ static int read_request(const json_t *o, struct secretmsg_request *q, struct err
 
 int secretmsg_decode(const char *json, size_t n, struct secretmsg_request *ret, struct err *err)
 {
-	auto_(json) json_t *o = parse(json, n);
+	auto_(json) json_t *o = secretmsg_parse(json, n);
 	auto_free struct secretmsg_request *q = calloc(1, sizeof(*q));
 	int op = o ? op_of(o) : -ENOENT, r;
 
@@ -303,7 +308,7 @@ int secretmsg_decode(const char *json, size_t n, struct secretmsg_request *ret, 
 }
 
 /* Takes o's reference. */
-static int emit(json_t *o, struct buf *out)
+int secretmsg_emit(json_t *o, struct buf *out)
 {
 	auto_(json) json_t *mine = o;
 	char *s = mine ? json_dumps(mine, JSON_COMPACT) : NULL;
@@ -323,25 +328,27 @@ int secretmsg_encode(const struct secretmsg_request *r, struct buf *out)
 
 	switch (r->op) {
 	case SECRETMSG_SET:
-		return emit(json_pack("{ss so ss}", "op", op, "secret", secretmsg_write(&r->secret), "value", r->value.s), out);
+		return secretmsg_emit(json_pack("{ss so ss}", "op", op, "secret", secretmsg_write(&r->secret), "value", r->value.s), out);
 	case SECRETMSG_RM:
-		return emit(json_pack("{ss ss ss?}", "op", op, "name", r->secret.name, "sandbox",
+		return secretmsg_emit(json_pack("{ss ss ss?}", "op", op, "name", r->secret.name, "sandbox",
 				      r->secret.sandbox[0] ? r->secret.sandbox : NULL),
 			    out);
 	case SECRETMSG_INJECT:
-		return emit(json_pack("{ss ss si ss}", "op", op, "host", r->to.host, "port", (int)r->to.port, "path", r->path), out);
+		return secretmsg_emit(json_pack("{ss ss si ss ss*}", "op", op, "host", r->to.host, "port", (int)r->to.port, "path", r->path, "has",
+				      r->has[0] ? r->has : NULL),
+			    out);
 	case SECRETMSG_LIST:
 	case SECRETMSG_BINDINGS:
-		return emit(json_pack("{ss}", "op", op), out);
+		return secretmsg_emit(json_pack("{ss}", "op", op), out);
 	}
 	return -EINVAL;
 }
 
 /* --- replies --- */
 
-static int reply(const char *json, size_t n, json_t **ret, struct err *err)
+int secretmsg_reply(const char *json, size_t n, json_t **ret, struct err *err)
 {
-	json_t *o = parse(json, n);
+	json_t *o = secretmsg_parse(json, n);
 	const json_t *e = json_object_get(o, "error");
 	char kind[32], message[400], shown[sizeof(message)];
 
@@ -361,7 +368,7 @@ static int reply(const char *json, size_t n, json_t **ret, struct err *err)
 int secretmsg_decode_ok(const char *json, size_t n, struct err *err)
 {
 	json_t *o = NULL;
-	int r = reply(json, n, &o, err);
+	int r = secretmsg_reply(json, n, &o, err);
 
 	json_decref(o);
 	return r;
@@ -371,13 +378,13 @@ int secretmsg_decode_list(const char *json, size_t n, struct secretmsg_list *ret
 {
 	auto_(json) json_t *o = NULL;
 	auto_free struct secretmsg_list *l = calloc(1, sizeof(*l));
-	int r = l ? reply(json, n, &o, err) : err_errno(err, ENOMEM, "the secrets");
+	int r = l ? secretmsg_reply(json, n, &o, err) : err_errno(err, ENOMEM, "the secrets");
 	const json_t *list = json_object_get(o, "secrets"), *v;
 	size_t i;
 
 	if (r < 0)
 		return r;
-	if (!json_is_array(list) || json_array_size(list) > SECRETMSG_MAX || json_object_size(o) != 2)
+	if (!json_is_array(list) || json_array_size(list) > SECRETMSG_LIST_MAX || json_object_size(o) != 2)
 		return bad(err, "list");
 	json_array_foreach(list, i, v) {
 		r = secretmsg_read(v, &l->of[i], err);
@@ -405,7 +412,7 @@ int secretmsg_decode_injection(const char *json, size_t n, struct secretmsg_inje
 {
 	auto_(json) json_t *o = NULL;
 	struct secretmsg_injection *i = calloc(1, sizeof(*i));
-	int r = i ? reply(json, n, &o, err) : err_errno(err, ENOMEM, "the secret");
+	int r = i ? secretmsg_reply(json, n, &o, err) : err_errno(err, ENOMEM, "the secret");
 
 	if (r == 0)
 		r = read_injection(o, i, err);
@@ -419,7 +426,7 @@ int secretmsg_decode_injection(const char *json, size_t n, struct secretmsg_inje
 
 int secretmsg_encode_ok(struct buf *out)
 {
-	return emit(json_pack("{sb}", "ok", 1), out);
+	return secretmsg_emit(json_pack("{sb}", "ok", 1), out);
 }
 
 int secretmsg_encode_list(const struct secretmsg_list *l, struct buf *out)
@@ -428,21 +435,21 @@ int secretmsg_encode_list(const struct secretmsg_list *l, struct buf *out)
 
 	for (size_t i = 0; i < l->n; i++)
 		(void)json_array_append_new(list, secretmsg_write(&l->of[i]));
-	return emit(json_pack("{sb so}", "ok", 1, "secrets", list), out);
+	return secretmsg_emit(json_pack("{sb so}", "ok", 1, "secrets", list), out);
 }
 
 int secretmsg_encode_injection(const struct secretmsg_injection *i, struct buf *out)
 {
 	if (i->none[0])
-		return emit(json_pack("{sb ss}", "ok", 1, "none", i->none), out);
-	return emit(json_pack("{sb ss ss ss ss ss}", "ok", 1, "secret", i->secret, "header", i->header, "field", i->field, "value",
+		return secretmsg_emit(json_pack("{sb ss}", "ok", 1, "none", i->none), out);
+	return secretmsg_emit(json_pack("{sb ss ss ss ss ss}", "ok", 1, "secret", i->secret, "header", i->header, "field", i->field, "value",
 			      i->value.s, "placeholder", i->placeholder),
 		    out);
 }
 
 int secretmsg_encode_error(const struct err *e, struct buf *out)
 {
-	return emit(json_pack("{s{ss ss}}", "error", "kind", err_kind_name(e->kind), "message", e->msg), out);
+	return secretmsg_emit(json_pack("{s{ss ss}}", "error", "kind", err_kind_name(e->kind), "message", e->msg), out);
 }
 
 int secretmsg_encode_changed(struct buf *out)

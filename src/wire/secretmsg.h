@@ -8,10 +8,11 @@
  *   {"op":"secret-list"}                                     {"ok":true,"secrets":[SECRET,...]}
  *   {"op":"bindings"}            attached                    {"ok":true,"secrets":[SECRET,...]}, those of this sandbox
  *   {"op":"inject","host":"...","port":443,"path":"/v1/x"}   {"ok":true,"secret":"...","header":"...","field":"...",
- *                                attached                     "value":"...","placeholder":"..."} or {"ok":true,"none":"path"}
+ *                 and "has":"PLACEHOLDER"; attached            "value":"...","placeholder":"..."} or {"ok":true,"none":"path"}
  *                                                            {"event":"secrets"}: they have changed; unasked, attached
  *
  *   SECRET {"name","sandbox":"ID"|null,"env":["VAR"],"placeholder","bindings":[{"host","port","path","header","format"}]}
+ *          and "refresh":"PLACEHOLDER" where it is a grant, which a program in a sandbox got by signing in (oauthmsg.h)
  *
  * A format holds one %s, where the value goes; after "Basic " the rest is base64 (RFC 7617). Decoding is strict, as in
  * keepermsg.h, and checks what a secret may be: what decodes can be put into a header as it is. Fixed sizes, no allocation
@@ -62,10 +63,13 @@ struct secretmsg_secret {
 	char placeholder[SECRETMSG_TEXT]; /* what the guest has in its place */
 	struct secretmsg_binding bindings[SECRETMSG_BINDINGS_MAX];
 	size_t nbindings;
+	char refresh[SECRETMSG_TEXT]; /* a grant: what the guest has in place of the refresh token; "": an ordinary secret */
 };
 
+#define SECRETMSG_LIST_MAX 40 /* secrets, and grants of one sandbox */
+
 struct secretmsg_list {
-	struct secretmsg_secret of[SECRETMSG_MAX];
+	struct secretmsg_secret of[SECRETMSG_LIST_MAX];
 	size_t n;
 };
 
@@ -77,11 +81,12 @@ struct secretmsg_request {
 	struct secret value;            /* set */
 	struct dest to;                 /* inject */
 	char path[4097];                /* inject: canonical, without a query */
+	char has[SECRETMSG_TEXT];       /* inject: the placeholder that the request brings; "": none */
 };
 
 /* What is to be written into a request. */
 struct secretmsg_injection {
-	char none[32];                /* why there is nothing: "path", "no_secret"; "": the rest is there */
+	char none[32];                /* why there is nothing: "path", "no_secret", "no_placeholder"; "": the rest is there */
 	char secret[SECRETMSG_NAME];
 	char header[SECRETMSG_NAME];
 	char placeholder[SECRETMSG_TEXT];
@@ -108,6 +113,12 @@ bool secretmsg_is_changed(const char *json, size_t n);
 /* One secret as JSON, for the keeper's file and for people. */
 json_t *secretmsg_write(const struct secretmsg_secret *s);
 int secretmsg_read(const json_t *o, struct secretmsg_secret *ret, struct err *err);
+
+/* For those who say more in the same way (oauthmsg.h). A message: its object, or NULL. Takes o's reference, appends its text and wipes what it
+ * can: 0, -ENOMEM, -EMSGSIZE. A reply that says ok, in *ret; or its error. */
+json_t *secretmsg_parse(const char *json, size_t n);
+int secretmsg_emit(json_t *o, struct buf *out);
+int secretmsg_reply(const char *json, size_t n, json_t **ret, struct err *err);
 
 /* The header's value for a format: dst has SECRETMSG_FIELD_MAX + 1 bytes. -EMSGSIZE, -ENOMEM. */
 int secretmsg_field(const char *format, const char *value, char *dst, size_t size);

@@ -48,8 +48,8 @@ class Keeper:
         self.process = subprocess.Popen([BUILD / "bin/sbx-keeper"], env=env, stderr=self.log, stdin=subprocess.DEVNULL)
         self.attach(str(uuid.uuid4()))[0].close()
 
-    def attach(self, sandbox, timeout=10):
-        """A connection that is this sandbox's, and its CA certificate."""
+    def attach(self, sandbox, timeout=10, signins=()):
+        """A connection that is this sandbox's, and its CA certificate. signins: what can be signed in at inside."""
         end = time.monotonic() + timeout
         while True:
             s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -59,6 +59,8 @@ class Keeper:
                 s.send(json.dumps({"op": "attach", "sandbox": sandbox}).encode())
                 reply = json.loads(s.recv(1 << 16))
                 assert reply.get("ok"), reply
+                s.send(json.dumps({"op": "oauth-define", "services": list(signins)}).encode())
+                assert json.loads(s.recv(1 << 16)) == {"ok": True}
                 s.settimeout(None)
                 return s, reply["ca"]
             except OSError:
@@ -76,15 +78,15 @@ class Keeper:
 class Proxy:
     """One sandbox's proxy."""
 
-    def __init__(self, world, keeper, place, servers=None, upstream=None, limits=None):
+    def __init__(self, world, keeper, place, servers=None, upstream=None, limits=None, signins=(), sandbox=None):
         self.world, self.keeper, self.place = world, keeper, place
         place.mkdir(parents=True, exist_ok=True)
-        self.id = str(uuid.uuid4())
+        self.id = sandbox or str(uuid.uuid4())
         self.name = "range"
         self.journal = place / "network.jsonl"
         self.events = []
         self.generation = 0
-        self.keeper_fd, self.ca = keeper.attach(self.id)
+        self.keeper_fd, self.ca = keeper.attach(self.id, signins=signins)
         self._start(limits)
         self.tell({"op": "config", "id": self.id, "name": self.name, "upstream": upstream})
         self.set_log()
