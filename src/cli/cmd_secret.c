@@ -31,10 +31,10 @@
 
 struct values {
 	bool global, json;
-	const char *host, *env, *placeholder, *header, *format, *path, *basic, *command, *from_env;
+	const char *host, *env, *placeholder, *header, *format, *path, *basic, *command, *from_env, *query, *body;
 };
 
-enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH, KEY_BASIC, KEY_COMMAND, KEY_FROM_ENV };
+enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH, KEY_BASIC, KEY_COMMAND, KEY_FROM_ENV, KEY_QUERY, KEY_BODY };
 
 static int option(void *values, int key, const char *arg, struct err *err)
 {
@@ -70,6 +70,12 @@ static int option(void *values, int key, const char *arg, struct err *err)
 		break;
 	case KEY_FROM_ENV:
 		v->from_env = arg;
+		break;
+	case KEY_QUERY:
+		v->query = arg;
+		break;
+	case KEY_BODY:
+		v->body = arg;
 		break;
 	default:
 		v->path = arg;
@@ -208,6 +214,21 @@ static int read_value(struct cli *c, const char *name, const struct values *v, s
 
 /* --- set --- */
 
+/* Where it goes. */
+static int carrier(const struct values *v, struct secretmsg_binding *b)
+{
+	const char *name = v->query ? v->query : v->body ? v->body : v->header ? v->header : "authorization";
+	bool bare = v->query || v->body || v->header;
+	int r = str_format(b->header, sizeof(b->header), "%s", name);
+
+	b->where = v->query ? SECRETMSG_QUERY : v->body ? SECRETMSG_BODY : SECRETMSG_HEADER;
+	for (char *at = b->header; b->where == SECRETMSG_HEADER && *at; at++)
+		*at = *at >= 'A' && *at <= 'Z' ? (char)(*at | 0x20) : *at;
+	if (v->basic)
+		return r | str_format(b->format, sizeof(b->format), "Basic %s:%%s", v->basic);
+	return r | str_format(b->format, sizeof(b->format), "%s", v->format ? v->format : bare ? "%s" : "Bearer %s");
+}
+
 static int custom(struct cli *c, const char *name, const struct values *v, struct secretmsg_secret *s)
 {
 	struct secretmsg_binding *b = &s->bindings[0];
@@ -217,6 +238,8 @@ static int custom(struct cli *c, const char *name, const struct values *v, struc
 
 	if (why != DEST_OK)
 		return err_set(&c->err, ERR_INVALID, EINVAL, "--host '%.200s': %s", v->host, dest_refusal_text(why));
+	if (!!v->query + !!v->body + (v->header || v->format || v->basic) > 1)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "a secret goes into one place: --header and --format, --basic, --query, or --body");
 	if (!rand)
 		return err_set(&c->err, ERR_INTERNAL, EIO, "no random bytes");
 	if (v->basic && (v->header || v->format || !v->basic[0] || strpbrk(v->basic, "%: ")))
@@ -230,13 +253,7 @@ static int custom(struct cli *c, const char *name, const struct values *v, struc
 	r |= str_format(s->env[0], sizeof(s->env[0]), "%s", v->env ? v->env : "");
 	s->nenv = v->env ? 1 : 0;
 	r |= str_format(b->path, sizeof(b->path), "%s", v->path ? v->path : "/**");
-	r |= str_format(b->header, sizeof(b->header), "%s", v->header ? v->header : "authorization");
-	for (char *at = b->header; *at; at++)
-		*at = *at >= 'A' && *at <= 'Z' ? (char)(*at | 0x20) : *at;
-	if (v->basic)
-		r |= str_format(b->format, sizeof(b->format), "Basic %s:%%s", v->basic);
-	else
-		r |= str_format(b->format, sizeof(b->format), "%s", v->format ? v->format : v->header ? "%s" : "Bearer %s");
+	r |= carrier(v, b);
 	s->nbindings = 1;
 	return r < 0 ? err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "an argument is too long") : 0;
 }
@@ -249,8 +266,8 @@ static int describe(struct cli *c, const char *name, const struct values *v, str
 		return services_find(name, &(struct secretmsg_secret){ 0 }) == 0 ?
 			       err_set(&c->err, ERR_INVALID, EINVAL, "'%s' is a service: a secret of your own needs another name", name) :
 			       custom(c, name, v, s);
-	if (v->env || v->placeholder || v->header || v->format || v->path || v->basic)
-		return err_set(&c->err, ERR_INVALID, EINVAL, "--env, --placeholder, --header, --format, --basic and --path need --host");
+	if (v->env || v->placeholder || v->header || v->format || v->path || v->basic || v->query || v->body)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--env, --placeholder, --header, --format, --basic, --query, --body and --path need --host");
 	memcpy(sandbox, s->sandbox, sizeof(sandbox));
 	if (services_find(name, s) < 0)
 		return err_set(&c->err, ERR_NOT_FOUND, ENOENT, "'%.100s' is no service; they are %s. For others give --host", name,
@@ -398,6 +415,8 @@ static const struct argp_option set_options[] = {
 	{ "header", KEY_HEADER, "NAME", 0, "With --host: the header that carries it (default: authorization)", 0 },
 	{ "format", KEY_FORMAT, "TEXT", 0, "With --host: the header's value; %s is the secret; after \"Basic \" it is encoded", 0 },
 	{ "basic", KEY_BASIC, "USER", 0, "With --host: HTTP Basic with this user name, the secret being the password", 0 },
+	{ "query", KEY_QUERY, "NAME", 0, "With --host: the query's member that carries it, in place of the placeholder there", 0 },
+	{ "body", KEY_BODY, "NAME", 0, "With --host: the field of a form, or of a JSON object, that carries it, likewise", 0 },
 	{ "path", KEY_PATH, "PATTERN", 0, "With --host: requests to these paths only, as in `sbx policy`", 0 },
 	{ "command", KEY_COMMAND, "CMD", 0, "The value is what `sh -c CMD` prints, now; nothing is stored where it fails", 0 },
 	{ "from-env", KEY_FROM_ENV, "NAME", 0, "The value is that of this variable of your environment", 0 },

@@ -448,11 +448,12 @@ static int fill(const struct secretmsg_secret *s, const struct secretmsg_binding
 		struct secretmsg_injection *ret, struct err *err)
 {
 	memcpy(ret->secret, s->name, sizeof(ret->secret));
+	ret->where = b->where;
 	memcpy(ret->header, b->header, sizeof(ret->header));
 	memcpy(ret->placeholder, s->placeholder, sizeof(ret->placeholder));
 	ret->value = *value;
 	if (secretmsg_field(b->format, value->s, ret->field, sizeof(ret->field)) < 0)
-		return err_set(err, ERR_INTERNAL, EMSGSIZE, "the value of '%s' does not fit into a header", s->name);
+		return err_set(err, ERR_INTERNAL, EMSGSIZE, "the value of '%s' is too long", s->name);
 	return 0;
 }
 

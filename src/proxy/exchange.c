@@ -61,6 +61,7 @@ static void destroy(struct exchange *x)
 	if (x->scrub && x->req.arena)
 		explicit_bzero(x->req.arena, x->req.arena_cap);
 	scrub_free(x->scrub);
+	exchange_body_free(x);
 	exchange_token_free(x);
 	httpmsg_done(&x->trailers);
 	httpmsg_done(&x->req);
@@ -111,7 +112,7 @@ static void cut(struct exchange *x, const char *why)
 /* The answer was given to its end. */
 static void answered(struct exchange *x)
 {
-	bool all = x->s[EXCHANGE_FRONT].complete;
+	bool all = x->s[EXCHANGE_FRONT].complete && !exchange_body_is_left(x);
 
 	over(x, all ? EXCHANGE_DONE : EXCHANGE_UNREAD, all ? EXCHANGE_DONE : EXCHANGE_UNREAD);
 }
@@ -303,9 +304,11 @@ static void open_back(struct exchange *x, struct origin *o)
 	}
 	x->state = OPEN;
 	exchange_set_due(x, EXCHANGE_HEAD_MS);
-	b->ops->head(b->side, &x->req, f->complete && !x->token);
+	b->ops->head(b->side, &x->req, f->complete && !x->token && !x->body);
 	if (x->token)
 		exchange_token_send(x);
+	else if (x->body)
+		exchange_body_open(x);
 	else
 		resume(x, EXCHANGE_FRONT);
 }
@@ -592,6 +595,8 @@ size_t exchange_data(struct exchange *x, enum exchange_side from, const uint8_t 
 
 	if (x->token && !x->final)
 		took = s->complete ? 0 : exchange_token_data(x, from, bytes, n);
+	else if (x->body && from == EXCHANGE_FRONT)
+		took = exchange_body_data(x, bytes, n);
 	else if (x->state == OPEN && !s->complete && (from == EXCHANGE_FRONT || x->final))
 		took = from == EXCHANGE_BACK && x->scrub ? take_searched(x, bytes, n) : to->ops->data(to->side, bytes, n);
 	else if (x->state == TUNNEL && !s->complete)
@@ -616,6 +621,8 @@ void exchange_end(struct exchange *x, enum exchange_side from, struct httpmsg *t
 		request_clean_trailers(trailers);
 	if (x->token && !x->final) {
 		exchange_token_end(x, from);
+	} else if (x->body && from == EXCHANGE_FRONT) {
+		exchange_body_end(x);
 	} else if (x->state == OPEN && from == EXCHANGE_FRONT) {
 		/* What counts from now on is how long the answer takes. */
 		exchange_set_due(x, EXCHANGE_HEAD_MS);
@@ -644,6 +651,8 @@ void exchange_writable(struct exchange *x, enum exchange_side from)
 			exchange_token_send(x);
 		return;
 	}
+	if (x->state == OPEN && from == EXCHANGE_BACK && x->body)
+		exchange_body_send(x);
 	if (x->state == OPEN && from == EXCHANGE_FRONT && x->scrub)
 		give_searched(x);
 	if (x->state == OPEN || x->state == TUNNEL)

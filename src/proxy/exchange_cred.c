@@ -37,10 +37,12 @@ static void use_injection(struct exchange *x, struct secretmsg_injection *i)
 		x->scrub = scrub_new(i);
 		memcpy(x->cred_header, i->header, sizeof(x->cred_header));
 	}
-	if (i->none[0] || x->scrub)
-		exchange_find_back(x);
-	else
+	if (!i->none[0] && !x->scrub)
 		exchange_refuse(x, 503, "limit", "out of memory");
+	else if (!i->none[0] && i->where == SECRETMSG_BODY)
+		exchange_body_start(x, i);
+	else
+		exchange_find_back(x);
 }
 
 static void on_injection(void *user, const char *text, size_t n, int error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * exchange_in: what the files of exchange share with each other, and with nobody else: exchange.c (the states, the two directions, the
- * end), exchange_cred.c (a credential into the request), exchange_token.c (a request to a token endpoint, docs/secrets.md).
+ * end), exchange_cred.c (a credential into the request), exchange_body.c (into its body), exchange_token.c (a request to a token endpoint, docs/secrets.md).
  */
 #ifndef SBX_PROXY_EXCHANGE_IN_H
 #define SBX_PROXY_EXCHANGE_IN_H
@@ -58,6 +58,7 @@ struct exchange {
 	char brought[SECRETMSG_TEXT]; /* the placeholder that came with it; "": none */
 	char cred_header[SECRETMSG_NAME]; /* with scrub: the field that carries the credential */
 	struct scrub *scrub;      /* owned; a credential is in the request: its answer is searched for it */
+	struct body *body;        /* owned; a request whose body gets the credential */
 	struct token *token;      /* owned; a request to a token endpoint */
 	struct httpmsg trailers;  /* of an answer whose body is not given to its end yet */
 };
@@ -88,6 +89,20 @@ void exchange_give(struct exchange *x, struct httpmsg *head, struct buf *body);
 void exchange_cred_start(struct exchange *x);
 /* The secrets have changed since: asks again. */
 void exchange_cred_again(struct exchange *x);
+
+/* --- exchange_body.c: x->body is there, but for the first and the last two --- */
+
+/* The head is done: the credential belongs into a field of the body. Again with another value: where it has changed meanwhile. */
+void exchange_body_start(struct exchange *x, const struct secretmsg_injection *i);
+size_t exchange_body_data(struct exchange *x, const uint8_t *bytes, size_t n);
+void exchange_body_end(struct exchange *x);
+/* A back has the head. */
+void exchange_body_open(struct exchange *x);
+/* The back takes data. */
+void exchange_body_send(struct exchange *x);
+/* Whether the back does not have all of it. */
+bool exchange_body_is_left(const struct exchange *x);
+void exchange_body_free(struct exchange *x);
 
 /* --- exchange_token.c: x->token is there, but for the first; data and ends only before x->final --- */
 

@@ -11,6 +11,7 @@
 
 #include "base/own.h"
 #include "base/str.h"
+#include "wire/bodyfield.h"
 #include "wire/keepermsg.h"
 
 #define DECODED_MAX 512
@@ -81,7 +82,7 @@ const char *inject_brought(const struct httpmsg *m, const struct secretmsg_list 
 			const struct secretmsg_secret *s = &all->of[i];
 
 			for (size_t b = 0; b < s->nbindings; b++)
-				if (is_carrier(httpmsg_str(m, m->entries[at].name), s->bindings[b].header) &&
+				if (is_carrier(httpmsg_str(m, m->entries[at].name), s->bindings[b].where == SECRETMSG_HEADER ? s->bindings[b].header : "") &&
 				    is_placeholder(httpmsg_value(m, (int)at), s->placeholder))
 					return s->placeholder;
 		}
@@ -131,26 +132,88 @@ static bool is_query_key(const char *name, size_t n)
 	return false;
 }
 
-/* Whether one of the query's members is a credential; an empty one is none. */
-static bool has_query_credential(const struct httpmsg *m)
+/* Whether a secret for this destination goes into that member. */
+static bool is_bound_key(const struct dest *d, const struct secretmsg_list *all, const char *name, size_t n)
 {
-	auto_free char *path = strdup(httpmsg_str(m, m->path));
-	char *at = path ? strchr(path, '?') : NULL;
+	for (size_t i = 0; i < all->n; i++)
+		for (size_t b = 0; b < all->of[i].nbindings; b++) {
+			const struct secretmsg_binding *to = &all->of[i].bindings[b];
 
-	if (!path)
+			if (to->where == SECRETMSG_QUERY && strlen(to->header) == n && memcmp(to->header, name, n) == 0 && dest_equal(&to->to, d))
+				return true;
+		}
+	return false;
+}
+
+/* Whether one of a query's members is a credential; an empty one is none. */
+static bool has_query_credential(const char *query, const struct dest *d, const struct secretmsg_list *all)
+{
+	auto_free char *copy = strdup(query);
+	char *at = copy;
+
+	if (!copy)
 		return true;
-	if (!at)
-		return false;
 	/* Escaped names mean the same to a server. */
-	unescape(++at);
+	unescape(at);
 	while (*at) {
 		size_t n = strcspn(at, "&;"), name = strcspn(at, "=&;");
 
-		if (is_query_key(at, name) && n > name + 1)
+		if ((is_query_key(at, name) || is_bound_key(d, all, at, name)) && n > name + 1)
 			return true;
 		at += n + (at[n] != 0);
 	}
 	return false;
+}
+
+static const char *query_of(const struct httpmsg *m)
+{
+	const char *at = strchr(httpmsg_str(m, m->path), '?');
+
+	return at ? at + 1 : "";
+}
+
+/* What the query may hold: no credential but the placeholder of the one that goes there. */
+static const char *check_query(const struct httpmsg *m, struct secretmsg_injection *i, const struct secretmsg_list *all)
+{
+	const struct bodyfield mine = { .name = i->header, .has = i->placeholder };
+	const char *query = query_of(m), *rest = query;
+	struct buf without;
+	int r = 0;
+
+	buf_init(&without, HTTPMSG_TARGET_MAX);
+	if (i->where == SECRETMSG_QUERY && !i->none[0]) {
+		r = bodyfield_form(query, strlen(query), &mine, &without);
+		if (r == 1)
+			rest = buf_cstr(&without);
+		else if (r == 0)
+			(void)str_format(i->none, sizeof(i->none), "no_placeholder");
+	}
+	if (r == -EACCES || (r >= 0 && (!rest || has_query_credential(rest, &m->dest, all))))
+		r = -EACCES;
+	buf_done(&without);
+	return r >= 0 ? NULL : r == -EACCES ? "foreign_credential" : "limit";
+}
+
+/* The value into the query. has: the placeholder; NULL: whatever is there, a value of before. */
+static const char *put_query(struct httpmsg *m, const struct secretmsg_injection *i, const char *has)
+{
+	const struct bodyfield f = { .name = i->header, .has = has, .value = i->field };
+	const char *path = httpmsg_str(m, m->path), *query = query_of(m);
+	struct buf out;
+	int r;
+
+	buf_init(&out, HTTPMSG_TARGET_MAX);
+	r = buf_append(&out, path, (size_t)(query - path));
+	if (r == 0)
+		r = bodyfield_form(query, strlen(query), &f, &out);
+	if (r > 0)
+		r = httpmsg_replace_path(m, (const char *)buf_bytes(&out), buf_len(&out));
+	else if (r == 0)
+		r = -EACCES;
+	if (out.data)
+		explicit_bzero(out.data, out.cap);
+	buf_done(&out);
+	return r == 0 ? NULL : r == -EACCES ? "foreign_credential" : "limit";
 }
 
 static const char *check_field(const struct httpmsg *m, uint32_t at, const struct secretmsg_injection *i,
@@ -160,7 +223,7 @@ static const char *check_field(const struct httpmsg *m, uint32_t at, const struc
 
 	if (m->entries[at].id == HTTPMSG_F_COOKIE)
 		return cookies_are_harmless(value) ? NULL : "foreign_credential";
-	if (!is_carrier(name, i->header) || !value[0])
+	if (!is_carrier(name, i->where == SECRETMSG_HEADER ? i->header : "") || !value[0])
 		return NULL;
 	if (!i->none[0] && is_placeholder(value, i->placeholder))
 		return NULL;
@@ -179,23 +242,32 @@ const char *inject_apply(struct httpmsg *m, struct secretmsg_injection *i, const
 		if (why)
 			return why;
 	}
-	if (has_query_credential(m))
-		return "foreign_credential";
-	if (i->none[0])
-		return NULL;
+	why = check_query(m, i, all);
+	if (why || i->none[0])
+		return why;
 	for (size_t c = 0; c < ARRAY_LEN(carriers); c++)
 		(void)httpmsg_remove(m, carriers[c]);
 	(void)httpmsg_remove(m, "range");
 	(void)httpmsg_remove(m, "if-range");
-	if (httpmsg_put(m, i->header, i->field, strlen(i->field)) < 0 || httpmsg_put(m, "accept-encoding", "identity", 8) < 0)
+	if (httpmsg_put(m, "accept-encoding", "identity", 8) < 0)
 		return "limit";
-	return NULL;
+	if (i->where == SECRETMSG_QUERY)
+		return put_query(m, i, i->placeholder);
+	if (i->where == SECRETMSG_BODY)
+		return NULL;
+	return httpmsg_put(m, i->header, i->field, strlen(i->field)) < 0 ? "limit" : NULL;
 }
 
 const char *inject_again(struct httpmsg *m, const char *header, const struct secretmsg_injection *i)
 {
-	if (i->none[0] || !str_eq(i->header, header))
+	bool in_head = httpmsg_find_name(m, header, strlen(header), 0) >= 0;
+
+	if (i->none[0] || !str_eq(i->header, header) || in_head != (i->where == SECRETMSG_HEADER))
 		return "foreign_credential";
+	if (i->where == SECRETMSG_QUERY)
+		return put_query(m, i, NULL);
+	if (i->where == SECRETMSG_BODY)
+		return NULL;
 	return httpmsg_put(m, i->header, i->field, strlen(i->field)) < 0 ? "limit" : NULL;
 }
 

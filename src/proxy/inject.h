@@ -10,7 +10,7 @@
 #include "wire/secretmsg.h"
 
 /* For a host with credentials. i: what the keeper said; where its `none` is set, or becomes it here, nothing is put in. The request loses what would
- * have a response compressed or cut into pieces (it is searched for the value). NULL, or why it is refused: "foreign_credential",
+ * have a response compressed or cut into pieces (it is searched for the value). Into a query it goes in place of the placeholder only, never of nothing. What goes into the body is the caller's to put there. NULL, or why it is refused: "foreign_credential",
  * "placeholder_wrong_host", "limit". */
 const char *inject_apply(struct httpmsg *m, struct secretmsg_injection *i, const struct secretmsg_list *all);
 /* The placeholder of the list that stands where a credential belongs, borrowed from the list; NULL: none. */

@@ -127,6 +127,28 @@ static bool header_ok(const char *s)
 	       !str_eq(s, "range");
 }
 
+static const char *const where_names[] = { [SECRETMSG_HEADER] = "header", [SECRETMSG_QUERY] = "query", [SECRETMSG_BODY] = "body" };
+
+/* Of a query's member or a body's field: no byte that any of the three formats writes in another way. */
+static bool field_name_ok(const char *s)
+{
+	return s[0] && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] == 0;
+}
+
+/* The one of the three that is there. */
+static int read_where(const json_t *o, enum secretmsg_where *ret, char dst[SECRETMSG_NAME])
+{
+	for (size_t i = 0; i < ARRAY_LEN(where_names); i++) {
+		if (!json_object_get(o, where_names[i]))
+			continue;
+		*ret = (enum secretmsg_where)i;
+		if (text(o, where_names[i], dst, SECRETMSG_NAME) < 0)
+			return -EINVAL;
+		return (i == SECRETMSG_HEADER ? header_ok(dst) : field_name_ok(dst)) ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
 static int dest_of(const json_t *o, struct dest *ret)
 {
 	char host[DEST_HOST_MAX + 1];
@@ -145,9 +167,10 @@ static int read_binding(const json_t *o, struct secretmsg_binding *b, struct err
 		return bad(err, "host");
 	if (text(o, "path", b->path, sizeof(b->path)) < 0 || b->path[0] != '/')
 		return bad(err, "path");
-	if (text(o, "header", b->header, sizeof(b->header)) < 0 || !header_ok(b->header))
-		return bad(err, "header");
-	if (text(o, "format", b->format, sizeof(b->format)) < 0 || !format_ok(b->format))
+	if (read_where(o, &b->where, b->header) < 0)
+		return bad(err, where_names[b->where]);
+	if (text(o, "format", b->format, sizeof(b->format)) < 0 || !format_ok(b->format) ||
+	    (b->where != SECRETMSG_HEADER && !str_eq(b->format, "%s")))
 		return bad(err, "format");
 	return json_object_size(o) == 5 ? 0 : bad(err, "bindings");
 }
@@ -218,7 +241,7 @@ json_t *secretmsg_write(const struct secretmsg_secret *s)
 		const struct secretmsg_binding *b = &s->bindings[i];
 
 		(void)json_array_append_new(list, json_pack("{ss si ss ss ss}", "host", b->to.host, "port", (int)b->to.port, "path",
-							    b->path, "header", b->header, "format", b->format));
+							    b->path, where_names[b->where], b->header, "format", b->format));
 	}
 	return json_pack("{ss ss? so ss so ss*}", "name", s->name, "sandbox", s->sandbox[0] ? s->sandbox : NULL, "env", env, "placeholder",
 			 s->placeholder, "bindings", list, "refresh", s->refresh[0] ? s->refresh : NULL);
@@ -401,7 +424,7 @@ static int read_injection(const json_t *o, struct secretmsg_injection *i, struct
 	if (json_object_get(o, "none"))
 		return json_object_size(o) == 2 && text(o, "none", i->none, sizeof(i->none)) == 0 && i->none[0] ? 0 : bad(err, "none");
 	if (json_object_size(o) != 6 || text(o, "secret", i->secret, sizeof(i->secret)) < 0 || !name_ok(i->secret) ||
-	    text(o, "header", i->header, sizeof(i->header)) < 0 || !header_ok(i->header) ||
+	    read_where(o, &i->where, i->header) < 0 ||
 	    text(o, "field", i->field, sizeof(i->field)) < 0 || !i->field[0] ||
 	    text(o, "placeholder", i->placeholder, sizeof(i->placeholder)) < 0 || !i->placeholder[0])
 		return bad(err, "injection");
@@ -442,7 +465,7 @@ int secretmsg_encode_injection(const struct secretmsg_injection *i, struct buf *
 {
 	if (i->none[0])
 		return secretmsg_emit(json_pack("{sb ss}", "ok", 1, "none", i->none), out);
-	return secretmsg_emit(json_pack("{sb ss ss ss ss ss}", "ok", 1, "secret", i->secret, "header", i->header, "field", i->field, "value",
+	return secretmsg_emit(json_pack("{sb ss ss ss ss ss}", "ok", 1, "secret", i->secret, where_names[i->where], i->header, "field", i->field, "value",
 			      i->value.s, "placeholder", i->placeholder),
 		    out);
 }

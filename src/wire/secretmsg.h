@@ -13,6 +13,8 @@
  *
  *   SECRET {"name","sandbox":"ID"|null,"env":["VAR"],"placeholder","bindings":[{"host","port","path","header","format"}]}
  *          and "refresh":"PLACEHOLDER" where it is a grant, which a program in a sandbox got by signing in (oauthmsg.h)
+ *          In place of "header" a binding may have "query" or "body": the name of a member or field (wire/bodyfield.h), the format being "%s" then.
+ *          What is injected says in the same way where it goes.
  *
  * A format holds one %s, where the value goes; after "Basic " the rest is base64 (RFC 7617). Decoding is strict, as in
  * keepermsg.h, and checks what a secret may be: what decodes can be put into a header as it is. Fixed sizes, no allocation
@@ -48,10 +50,14 @@ void secret_wipe(struct secret *s);
 /* Whether it can be one: 8 to 8192 bytes of printable ASCII. err says what is wrong, and not what it is. */
 int secret_check(const char *s, size_t n, struct err *err);
 
+/* What carries a secret. */
+enum secretmsg_where { SECRETMSG_HEADER, SECRETMSG_QUERY, SECRETMSG_BODY };
+
 struct secretmsg_binding {
 	struct dest to; /* https */
 	char path[SECRETMSG_TEXT];  /* a pattern (policy/target.h) */
-	char header[SECRETMSG_NAME]; /* lower case */
+	enum secretmsg_where where;
+	char header[SECRETMSG_NAME]; /* its name; a header's in lower case */
 	char format[SECRETMSG_TEXT];
 };
 
@@ -88,9 +94,10 @@ struct secretmsg_request {
 struct secretmsg_injection {
 	char none[32];                /* why there is nothing: "path", "no_secret", "no_placeholder"; "": the rest is there */
 	char secret[SECRETMSG_NAME];
-	char header[SECRETMSG_NAME];
+	enum secretmsg_where where;
+	char header[SECRETMSG_NAME];  /* or the query's member, or the body's field */
 	char placeholder[SECRETMSG_TEXT];
-	char field[SECRETMSG_FIELD_MAX + 1]; /* the header's whole value */
+	char field[SECRETMSG_FIELD_MAX + 1]; /* its whole value */
 	struct secret value;
 };
 

@@ -55,6 +55,11 @@ VALUE=sk-ant-0123456789-abcdef
 	[[ $(sbx secret ls --json | jq -r '.[0].placeholder') =~ ^sbx-cs-[0-9a-f]{24}$ ]]
 	fails 1 "is a service" sbx secret set -g --host x.example openai
 	fails 1 "need --host" sbx secret set -g --env X openai
+	sbx secret set -g --host q.example --query Key q <<<"$VALUE"
+	[ "$(sbx secret ls --json | jq -c '.[] | select(.name == "q") | .bindings[0] | [.query, .format, .header]')" = '["Key","%s",null]' ]
+	fails 1 "no valid \"query\"" bash -c "echo $VALUE | sbx secret set -g --host a.example --query 'a b' x"
+	fails 1 "goes into one place" bash -c "echo $VALUE | sbx secret set -g --host a.example --query a --format '%s' x"
+	fails 1 "goes into one place" bash -c "echo $VALUE | sbx secret set -g --host a.example --query a --body b x"
 	fails 1 "no valid \"format\"" bash -c "echo $VALUE | sbx secret set -g --host a.example --format 'no place' x"
 	fails 1 "no valid \"header\"" bash -c "echo $VALUE | sbx secret set -g --host a.example --header Host x"
 	fails 1 "must be written|path" bash -c "echo $VALUE | sbx secret set -g --host a.example --path '/a/../b' x"

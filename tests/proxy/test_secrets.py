@@ -45,11 +45,11 @@ class Admin:
         self.seen = self.news()
 
     def set(self, name="inj", value=REAL, host="ok.test", port=443, path="/**", header="authorization", fmt="Bearer %s", sandbox="",
-            placeholder=PH):
+            placeholder=PH, where="header"):
         sandbox = self.proxy.id if sandbox == "" else sandbox
         reply = self.ask({"op": "secret-set", "value": value, "secret": {
             "name": name, "sandbox": sandbox, "env": ["INJ_KEY"], "placeholder": placeholder,
-            "bindings": [{"host": host, "port": port, "path": path, "header": header, "format": fmt}]}})
+            "bindings": [{"host": host, "port": port, "path": path, where: header, "format": fmt}]}})
         if reply.get("ok"):
             self.set_names.append((name, sandbox))
             self.settle()
@@ -72,7 +72,7 @@ def admin(keeper, proxy):
     admin = Admin(keeper, proxy)
     yield admin
     admin.done()
-    for secret in (REAL, OTHER):
+    for secret in (REAL, OTHER, ESCAPED):
         for log in (proxy.place / "proxy.log", proxy.journal, keeper.place / "keeper.log"):
             assert secret not in log.read_text(errors="replace"), f"{log.name} has the secret"
 
@@ -120,6 +120,140 @@ def test_another_credential_is_refused(world, proxy, admin, way, fields, path):
     assert response.status == 403 and b"foreign_credential" in response.head + response.body + str(response.fields).encode()
     assert proxy.record(event="decision", verdict="deny", reason="foreign_credential")
     assert not arrived(world)
+
+
+ESCAPED = "".join(c if c.isalnum() or c in "-._~" else f"%{ord(c):02X}" for c in REAL)
+
+
+@pytest.mark.parametrize("way", TLS_WAYS, ids=str)
+@pytest.mark.parametrize("query, arrives", [
+    (f"key={PH}", f"key={ESCAPED}"),
+    (f"a=%zz&key={PH}&b=2;c", f"a=%zz&key={ESCAPED}&b=2;c"),
+    ("%6Bey=" + "".join(f"%{ord(c):02x}" for c in PH), f"%6Bey={ESCAPED}"),
+], ids=["alone", "among", "escaped"])
+def test_in_a_query(world, proxy, admin, way, query, arrives):
+    admin.set(where="query", header="key", fmt="%s")
+    assert way.ask(proxy, path=f"/v1/me?{query}").status == 200
+    request, = arrived(world)
+    assert request.target == f"/v1/me?{arrives}"
+    assert request.get("authorization") == []
+    record = proxy.record(event="decision", method="GET")
+    assert record["injected"] == "inj" and record["path"] == "/v1/me"
+
+
+@pytest.mark.parametrize("way", [TLS_PLAIN, H2_PLAIN], ids=str)
+@pytest.mark.parametrize("what", [
+    dict(path="/v1?key=ATTACKER"), dict(path=f"/v1?key={PH}&key={PH}"), dict(path=f"/v1?key={PH}&k%65y=ATTACKER"),
+    dict(path=f"/v1?key={PH};key=ATTACKER"), dict(path=f"/v1?a=%26key=ATTACKER&key={PH}"), dict(path=f"/v1?key={PH}x"),
+    dict(path=f"/v1?key={PH}&api_key=ATTACKER"), dict(path=f"/v1?key={PH}", fields=("Authorization: Bearer ATTACKER",)),
+    dict(path="/other?key=ATTACKER"),
+], ids=str)
+def test_another_credential_than_that_of_the_query_is_refused(world, proxy, admin, way, what):
+    admin.set(where="query", header="key", fmt="%s", path="/v1/**")
+    assert way.ask(proxy, **what).status == 403
+    assert proxy.record(event="decision", verdict="deny", reason="foreign_credential")
+    assert not arrived(world)
+
+
+def test_a_member_of_any_name(world, proxy, admin):
+    """Its name is a credential's at this host, because a secret goes there, also where the path is outside."""
+    admin.set(where="query", header="sig-2.x", fmt="%s", path="/v1/**")
+    assert TLS_PLAIN.ask(proxy, path="/v1/x?sig-2.x=ATTACKER").status == 403
+    assert TLS_PLAIN.ask(proxy, path="/v2/x?sig-2.x=ATTACKER").status == 403
+    assert TLS_PLAIN.ask(proxy, host="cdn.test", path="/v1/x?sig-2.x=word").status == 200
+    assert TLS_PLAIN.ask(proxy, path="/v1/x?SIG-2.x=word").status == 200
+    assert TLS_PLAIN.ask(proxy, path=f"/v1/x?sig-2.x={PH}").status == 200
+    assert [r.target for r in arrived(world)] == ["/v1/x?sig-2.x=word", "/v1/x?SIG-2.x=word", f"/v1/x?sig-2.x={ESCAPED}"]
+    assert [d["injected"] for d in proxy.decisions()][-2:] == ["none:no_placeholder", "inj"]
+
+
+@pytest.mark.odd_log
+def test_a_query_that_comes_back(world, proxy, admin):
+    admin.set(where="query", header="key", fmt="%s")
+    world.reply["/v1"] = (b"HTTP/1.1 302 Found\r\nLocation: https://evil.test/v1?key=" + ESCAPED.encode() + b"\r\nContent-Length: 3\r\n\r\nabc")
+    response = TLS_PLAIN.ask(proxy, path=f"/v1?key={PH}")
+    assert response.get("location") == f"https://evil.test/v1?key={PH}"
+
+
+def test_a_query_that_would_be_too_long(world, proxy, admin):
+    admin.set(where="query", header="key", fmt="%s", value="/" * 8192)
+    assert TLS_PLAIN.ask(proxy, path=f"/v1?key={PH}").status == 431
+    assert not arrived(world)
+
+
+FORM, JSON = "Content-Type: application/x-www-form-urlencoded", "Content-Type: application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("way", TLS_WAYS, ids=str)
+@pytest.mark.parametrize("kind, body, arrives", [
+    (FORM, f"a=1&token={PH}&b=%zz", f"a=1&token={ESCAPED}&b=%zz"),
+    (FORM, f"token={PH}", f"token={ESCAPED}"),
+    (JSON, '{"n": 1.10, "token":"%s", "x":{"token":"y"}}' % PH, '{"n": 1.10, "token":"%s", "x":{"token":"y"}}' % REAL),
+    (JSON, '{"x":{"token":"%s"}}' % PH, '{"x":{"token":"%s"}}' % PH),
+    (FORM, "a=1", "a=1"),
+    ("Content-Type: text/plain", f"token={PH}", f"token={PH}"),
+], ids=["form", "alone", "json", "deeper", "absent", "text"])
+def test_in_a_body(world, proxy, admin, way, kind, body, arrives):
+    admin.set(where="body", header="token", fmt="%s")
+    assert way.ask(proxy, "POST", "/v1/login", fields=(kind, "Content-Digest: x"), body=body.encode()).status == 200
+    request, = arrived(world)
+    assert request.body.decode() == arrives and request.get("authorization") == []
+    injected = "inj" if body != arrives else "none:body_type" if "text" in kind else "none:no_placeholder"
+    assert proxy.record(event="decision", method="POST")["injected"] == injected
+
+
+@pytest.mark.parametrize("way", [TLS_PLAIN, H2_PLAIN], ids=str)
+@pytest.mark.parametrize("kind, body, status", [
+    (FORM, b"token=ATTACKER", 403), (FORM, f"token={PH}&token=x".encode(), 403), (FORM, f"token={PH}x".encode(), 403),
+    (JSON, b'{"token":"ATTACKER"}', 403), (JSON, b'{"token":["%s"]}' % PH.encode(), 403), (JSON, b'{"token":1}', 403),
+    (JSON, b'{"token":"%s","token":"%s"}' % (PH.encode(), PH.encode()), 400), (JSON, b'{"t\\u006fken":"%s"}' % PH.encode(), 400),
+    (JSON, b"{", 400),
+], ids=range(9))
+def test_another_credential_in_the_body_is_refused(world, proxy, admin, way, kind, body, status):
+    admin.set(where="body", header="token", fmt="%s")
+    assert way.ask(proxy, "POST", "/v1/login", fields=(kind,), body=body).status == status
+    assert proxy.record(event="decision", verdict="deny")["injected"] == "none:refused"
+    assert not arrived(world)
+
+
+def test_a_body_that_cannot_be_searched(world, proxy, admin):
+    admin.set(where="body", header="token", fmt="%s")
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Content-Encoding: gzip"), body=b"x").status == 415
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Expect: 100-continue"), body=b"x").status == 417
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Cookie: a=b"), body=b"x").status == 403
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM,), body=f"token={PH}&a=".encode() + b"a" * 65536).status == 413
+    assert not arrived(world)
+
+
+@pytest.mark.odd_log
+def test_bodies_in_pieces_one_after_the_other(world, proxy, admin):
+    """Chunks, a large one, and the value changed between two requests of one connection."""
+    from door import read_response
+    admin.set(where="body", header="token", fmt="%s")
+    conn = TLS_PLAIN.open(proxy)
+    for value, pad in ((REAL, 10), (REAL, 60000), (OTHER, 10)):
+        if value == OTHER:
+            admin.set(where="body", header="token", fmt="%s", value=OTHER)
+        conn.send(f"POST /v1 HTTP/1.1\r\nHost: ok.test\r\n{FORM}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for piece in (b"tok", f"en={PH[:9]}".encode(), PH[9:].encode(), b"&a=" + b"a" * pad):
+            conn.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        conn.send(b"0\r\n\r\n")
+        assert read_response(conn).status == 200
+    assert [(r.body[:len(ESCAPED) + 8], len(r.body)) for r in arrived(world)][:2] == [
+        (f"token={ESCAPED}&a".encode(), 6 + len(ESCAPED) + 13), (f"token={ESCAPED}&a".encode(), 6 + len(ESCAPED) + 60003)]
+    assert arrived(world)[2].body == f"token={OTHER}&a=aaaaaaaaaa".encode()
+
+
+def test_a_body_that_comes_back(world, proxy, admin):
+    admin.set(where="body", header="token", fmt="%s")
+
+    def echo(sock, request):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(request.body), request.body))
+        return True
+
+    world.reply["/v1/echo"] = echo
+    response = TLS_PLAIN.ask(proxy, "POST", "/v1/echo", fields=(FORM,), body=f"token={PH}&b=2".encode())
+    assert response.body == b"token=" + b"*" * len(ESCAPED) + b"&b=2"
 
 
 def test_cookies_of_a_network_in_front_are_none(world, proxy, admin):

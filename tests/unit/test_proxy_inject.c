@@ -67,6 +67,50 @@ static void only_the_placeholder(void **state)
 	assert_string_equal(apply("/?a;%6b%65%79=mine", "accept", "*/*"), "foreign_credential");
 }
 
+/* The path that a request gets; or why not. */
+static const char *apply_query(const char *path, const char *want)
+{
+	static struct secretmsg_list all;
+	const char *const fields[] = { "accept", "*/*", NULL };
+	static struct secretmsg_injection i;
+	struct secretmsg_injection again;
+	const char *why;
+	struct httpmsg m;
+
+	i = injection();
+	i.where = SECRETMSG_QUERY;
+	(void)snprintf(i.header, sizeof(i.header), "tok");
+	(void)snprintf(i.field, sizeof(i.field), "%s", VALUE);
+	again = i;
+	all.n = 0;
+	request(&m, path, fields);
+	why = inject_apply(&m, &i, &all);
+	if (!why) {
+		assert_string_equal(httpmsg_str(&m, m.path), want);
+		assert_int_equal(httpmsg_find(&m, HTTPMSG_F_AUTHORIZATION, 0), -1);
+	}
+	if (!why && !i.none[0]) {
+		/* It has changed meanwhile; and then it is a header's. */
+		(void)snprintf(again.field, sizeof(again.field), "another");
+		assert_null(inject_again(&m, "tok", &again));
+		assert_string_equal(httpmsg_str(&m, m.path), "/a?x=1&tok=another");
+		assert_string_equal(inject_again(&m, "other", &again), "foreign_credential");
+		again.where = SECRETMSG_HEADER;
+		assert_string_equal(inject_again(&m, "tok", &again), "foreign_credential");
+	}
+	httpmsg_done(&m);
+	return why ? why : i.none;
+}
+
+static void into_a_query(void **state)
+{
+	assert_string_equal(apply_query("/a?x=1", "/a?x=1"), "no_placeholder");
+	assert_string_equal(apply_query("/a", "/a"), "no_placeholder");
+	assert_string_equal(apply_query("/a?tok=mine", ""), "foreign_credential");
+	assert_string_equal(apply_query("/a?tok=" PLACEHOLDER "&key=mine", ""), "foreign_credential");
+	assert_string_equal(apply_query("/a?x=1&tok=" PLACEHOLDER, "/a?x=1&tok=sk-0123456789%2F%2Babc"), "");
+}
+
 static struct scrub *scrubber(void)
 {
 	struct secretmsg_injection i = injection();
@@ -178,7 +222,7 @@ static void a_full_buffer_takes_nothing(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_the_placeholder),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
+		cmocka_unit_test(only_the_placeholder), cmocka_unit_test(into_a_query),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
 		cmocka_unit_test(base64_wherever_it_begins), cmocka_unit_test(a_full_buffer_takes_nothing),
 	};
 

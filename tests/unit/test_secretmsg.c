@@ -40,6 +40,22 @@ static void a_secret_survives(void **state)
 	buf_done(&b);
 }
 
+static void one_for_a_query_survives(void **state)
+{
+	static struct secretmsg_request in, out;
+	struct buf b;
+
+	assert_int_equal(decode(SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"sbx-cs-1\",\"bindings\":[{\"host\":\"inj.test\",\"port\":443,"
+				    "\"path\":\"/\",\"query\":\"Key\",\"format\":\"%s\"}]}", "12345678"), &in), 0);
+	assert_int_equal(in.secret.bindings[0].where, SECRETMSG_QUERY);
+	assert_string_equal(in.secret.bindings[0].header, "Key");
+	buf_init(&b, KEEPERMSG_MAX_BYTES);
+	assert_int_equal(secretmsg_encode(&in, &b), 0);
+	assert_int_equal(decode(buf_cstr(&b), &out), 0);
+	assert_memory_equal(&in, &out, sizeof(in));
+	buf_done(&b);
+}
+
 static void what_is_none_is_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -53,6 +69,12 @@ static void what_is_none_is_refused(void **state)
 		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[\"A=B\"],\"placeholder\":\"sbx-cs-1\",\"bindings\":[" BINDING "]}", "12345678"),
 		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"a b c d e\",\"bindings\":[" BINDING "]}", "12345678"),
 		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"sbx-cs-1\",\"bindings\":[]}", "12345678"),
+		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"sbx-cs-1\",\"bindings\":[{\"host\":\"inj.test\",\"port\":443,\"path\":\"/\","
+		    "\"query\":\"a b\",\"format\":\"%s\"}]}", "12345678"),
+		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"sbx-cs-1\",\"bindings\":[{\"host\":\"inj.test\",\"port\":443,\"path\":\"/\","
+		    "\"query\":\"key\",\"format\":\"Bearer %s\"}]}", "12345678"),
+		SET("{\"name\":\"a\",\"sandbox\":null,\"env\":[],\"placeholder\":\"sbx-cs-1\",\"bindings\":[{\"host\":\"inj.test\",\"port\":443,\"path\":\"/\","
+		    "\"query\":\"key\",\"header\":\"x-key\",\"format\":\"%s\"}]}", "12345678"),
 		"{\"op\":\"secret-list\",\"more\":1}",
 		"{\"op\":\"secret-rm\",\"name\":\"a\"}",
 		"{\"op\":\"inject\",\"host\":\"A.test\",\"port\":443,\"path\":\"/\"}",
@@ -117,7 +139,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_secret_survives),
-		cmocka_unit_test(what_is_none_is_refused),
+		cmocka_unit_test(one_for_a_query_survives), cmocka_unit_test(what_is_none_is_refused),
 		cmocka_unit_test(formats),
 		cmocka_unit_test(replies),
 	};
