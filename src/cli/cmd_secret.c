@@ -31,10 +31,10 @@
 
 struct values {
 	bool global, json;
-	const char *host, *env, *placeholder, *header, *format, *path, *basic, *command, *from_env, *query, *body;
+	const char *host, *env, *placeholder, *header, *format, *path, *basic, *command, *from_env, *query, *body, *from;
 };
 
-enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH, KEY_BASIC, KEY_COMMAND, KEY_FROM_ENV, KEY_QUERY, KEY_BODY };
+enum { KEY_GLOBAL = 'g', KEY_JSON = 0x100, KEY_HOST, KEY_ENV, KEY_PLACEHOLDER, KEY_HEADER, KEY_FORMAT, KEY_PATH, KEY_BASIC, KEY_COMMAND, KEY_FROM_ENV, KEY_QUERY, KEY_BODY, KEY_FROM };
 
 static int option(void *values, int key, const char *arg, struct err *err)
 {
@@ -76,6 +76,9 @@ static int option(void *values, int key, const char *arg, struct err *err)
 		break;
 	case KEY_BODY:
 		v->body = arg;
+		break;
+	case KEY_FROM:
+		v->from = arg;
 		break;
 	default:
 		v->path = arg;
@@ -276,6 +279,25 @@ static int describe(struct cli *c, const char *name, const struct values *v, str
 	return 0;
 }
 
+/* What a program in a sandbox signed in for, for all. */
+static int set_from(struct cli *c, const struct cmd_args *a, const struct values *v)
+{
+	char id[KEEPERMSG_ID];
+	int r;
+
+	if (!v->global || a->npos != 1 || v->host || v->command || v->from_env)
+		return err_set(&c->err, ERR_INVALID, EINVAL, "--from is for a sign-in, and for all sandboxes: sbx secret set -g --from SANDBOX NAME");
+	r = find_id(c, v->from, id);
+	if (r == 0) {
+		storekey_prepare(c);
+		r = keeper_share(c, a->pos[0], id);
+	}
+	if (r < 0)
+		return r;
+	(void)printf("The sign-in %s of %s is for all sandboxes now\n", a->pos[0], v->from);
+	return CMD_OK;
+}
+
 static int set(struct cli *c, const struct cmd_args *a, void *values)
 {
 	const struct values *v = values;
@@ -283,6 +305,8 @@ static int set(struct cli *c, const struct cmd_args *a, void *values)
 	const char *name;
 	int r;
 
+	if (v->from)
+		return set_from(c, a, v);
 	if (!q)
 		return err_errno(&c->err, ENOMEM, "the secret");
 	q->op = SECRETMSG_SET;
@@ -355,7 +379,7 @@ static int print_table(struct cli *c, const struct secretmsg_list *l)
 
 		row[0] = str_new("%s", s->name);
 		row[1] = str_new("%s", s->sandbox[0] ? s->sandbox : "(all)");
-		row[2] = str_new("%s", s->nenv ? s->env[0] : "-");
+		row[2] = str_new("%s", s->refresh[0] ? "(oauth)" : s->nenv ? s->env[0] : "-");
 		row[3] = str_new("%s", s->placeholder);
 		row[4] = hosts_of(s);
 	}
@@ -390,7 +414,7 @@ static int ls(struct cli *c, const struct cmd_args *a, void *values)
 	if (keeper_has_any(c))
 		storekey_prepare(c);
 	l = keeper_list(c);
-	if (!l)
+	if (!l || keeper_add_grants(c, l) < 0)
 		return err_code(&c->err);
 	if (!v->json && l->n == 0)
 		cli_say("No secrets yet: printenv KEY | sbx secret set -g SERVICE stores one");
@@ -402,8 +426,12 @@ static int ls(struct cli *c, const struct cmd_args *a, void *values)
 			say_how_kept(c);
 		return r;
 	}
-	for (size_t i = 0; i < l->n; i++)
-		(void)json_array_append_new(list, secretmsg_write(&l->of[i]));
+	for (size_t i = 0; i < l->n; i++) {
+		json_t *one = secretmsg_write(&l->of[i]);
+
+		(void)json_object_set_new(one, "kind", json_string(l->of[i].refresh[0] ? "oauth" : "secret"));
+		(void)json_array_append_new(list, one);
+	}
 	return cli_print_json(c, list) < 0 ? err_code(&c->err) : CMD_OK;
 }
 
@@ -420,6 +448,7 @@ static const struct argp_option set_options[] = {
 	{ "path", KEY_PATH, "PATTERN", 0, "With --host: requests to these paths only, as in `sbx policy`", 0 },
 	{ "command", KEY_COMMAND, "CMD", 0, "The value is what `sh -c CMD` prints, now; nothing is stored where it fails", 0 },
 	{ "from-env", KEY_FROM_ENV, "NAME", 0, "The value is that of this variable of your environment", 0 },
+	{ "from", KEY_FROM, "SANDBOX", 0, "With -g: the sign-in that a program in this sandbox made becomes one for all", 0 },
 	{ 0 },
 };
 

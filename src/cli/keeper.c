@@ -13,6 +13,7 @@
 #include "base/ondemand.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "wire/oauthmsg.h"
 #include "cli/storekey.h"
 
 #define READY_MS 5000
@@ -120,6 +121,48 @@ struct secretmsg_list *keeper_list(struct cli *c)
 	}
 	free(l);
 	return NULL;
+}
+
+static ssize_t ask_oauth(struct cli *c, const struct oauthmsg_request *q, char *reply)
+{
+	struct buf out;
+
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	return exchange(c, &out, oauthmsg_encode(q, &out), reply);
+}
+
+int keeper_add_grants(struct cli *c, struct secretmsg_list *l)
+{
+	auto_free char *reply = malloc(KEEPERMSG_MAX_BYTES);
+	auto_free struct secretmsg_list *grants = calloc(1, sizeof(*grants));
+	ssize_t n;
+
+	if (!reply || !grants)
+		return err_errno(&c->err, ENOMEM, "the secrets");
+	if (!keeper_has_any(c))
+		return 0;
+	n = ask_oauth(c, &(struct oauthmsg_request){ .op = OAUTHMSG_LIST }, reply);
+	if (n < 0 || secretmsg_decode_list(reply, (size_t)n, grants, &c->err) < 0)
+		return err_code(&c->err);
+	for (size_t i = 0; i < grants->n && l->n < SECRETMSG_LIST_MAX; i++)
+		l->of[l->n++] = grants->of[i];
+	return 0;
+}
+
+int keeper_share(struct cli *c, const char *service, const char *sandbox_id)
+{
+	auto_free char *reply = malloc(KEEPERMSG_MAX_BYTES);
+	auto_free struct oauthmsg_request *q = calloc(1, sizeof(*q));
+	ssize_t n;
+
+	if (!reply || !q)
+		return err_errno(&c->err, ENOMEM, "the sign-in");
+	q->op = OAUTHMSG_SHARE;
+	if (str_format(q->service, sizeof(q->service), "%s", service) < 0 ||
+	    str_format(q->sandbox, sizeof(q->sandbox), "%s", sandbox_id) < 0)
+		return err_set(&c->err, ERR_INVALID, ENAMETOOLONG, "the name is too long");
+	n = ask_oauth(c, q, reply);
+	return n < 0 ? (int)n : secretmsg_decode_ok(reply, (size_t)n, &c->err);
 }
 
 /* Own secrets first, so that they win. */

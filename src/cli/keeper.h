@@ -21,6 +21,11 @@ bool keeper_has_any(const struct cli *c);
 /* All secrets, owned; without starting a keeper where no secret was ever stored. NULL with c->err. */
 struct secretmsg_list *keeper_list(struct cli *c);
 
+/* Adds the sign-ins that programs in sandboxes have made; 0 or negative with c->err. */
+int keeper_add_grants(struct cli *c, struct secretmsg_list *l);
+/* The sandbox's sign-in becomes one for all sandboxes. */
+int keeper_share(struct cli *c, const char *service, const char *sandbox_id);
+
 /* Adds the placeholders of the secrets that are in force for a sandbox (name or id) to its program's variables {NAME: VALUE}; those
  * that are there already stay. */
 int keeper_env(struct cli *c, const char *sandbox, json_t *env);

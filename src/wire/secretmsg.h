@@ -72,7 +72,7 @@ struct secretmsg_secret {
 	char refresh[SECRETMSG_TEXT]; /* a grant: what the guest has in place of the refresh token; "": an ordinary secret */
 };
 
-#define SECRETMSG_LIST_MAX 40 /* secrets, and grants of one sandbox */
+#define SECRETMSG_LIST_MAX 64 /* secrets, and grants */
 
 struct secretmsg_list {
 	struct secretmsg_secret of[SECRETMSG_LIST_MAX];

@@ -189,3 +189,37 @@ VALUE=sk-ant-0123456789-abcdef
 	[ "$(sbx secret ls --json)" = "[]" ]
 	sbx secret set -g openai <<<"$VALUE"
 }
+
+@test "what a program in a sandbox signed in for is listed, shared with all, and removed" {
+	local id=0f8fad5b-d9cb-469f-a165-70867728950e
+	sbx secret set -g openai <<<"$VALUE"
+	python3 - "$XDG_RUNTIME_DIR/sbx/keeper.sock" $id <<-'END'
+		import json, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		s.settimeout(10)
+		s.connect(sys.argv[1])
+		definition = {"service": "demo-oauth", "token": ["https://a.test/token"], "refresh": {"placeholder": "sk-ref01-proxy-managed"},
+		              "access": {"placeholder": "sk-acc01-proxy-managed", "form": "opaque", "hosts": ["api.test"], "header": "authorization", "format": "Bearer %s"}}
+		for m in ({"op": "attach", "sandbox": sys.argv[2]}, {"op": "oauth-define", "services": [definition]},
+		          {"op": "oauth-store", "service": "demo-oauth", "ticket": 0, "access": "real-access-0123", "refresh": "real-refresh-0123", "id": None}):
+		    s.send(json.dumps(m).encode())
+		    assert json.loads(s.recv(65536))["ok"]
+	END
+	run -0 --separate-stderr sbx secret ls
+	[[ $output == *"demo-oauth  $id  (oauth)  "*"sk-acc01-proxy-managed  api.test"* ]]
+	[ "$(sbx secret ls --json | jq -c '.[1] | [.name, .sandbox, .kind, .refresh]')" = "[\"demo-oauth\",\"$id\",\"oauth\",\"sk-ref01-proxy-managed\"]" ]
+	[[ $(sbx secret ls --json) != *real-access* ]]
+	fails 1 "--from is for a sign-in" sbx secret set --from box demo-oauth
+	fails 1 "no secret 'demo-oauth' for all sandboxes" sbx secret rm -g demo-oauth
+	python3 - "$XDG_RUNTIME_DIR/sbx/keeper.sock" $id <<-'END'
+		import json, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		s.settimeout(10)
+		s.connect(sys.argv[1])
+		s.send(json.dumps({"op": "oauth-share", "service": "demo-oauth", "sandbox": sys.argv[2]}).encode())
+		assert json.loads(s.recv(65536)) == {"ok": True}
+	END
+	[ "$(sbx secret ls --json | jq -c '.[1] | [.name, .sandbox]')" = '["demo-oauth",null]' ]
+	sbx secret rm -g demo-oauth
+	[ "$(sbx secret ls --json | jq length)" = 1 ]
+}
