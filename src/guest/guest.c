@@ -20,6 +20,7 @@
 #include "guest/ctl.h"
 #include "guest/halt.h"
 #include "guest/modules.h"
+#include "guest/network.h"
 #include "guest/session.h"
 #include "guest/tune.h"
 #include "guest/xdgopen.h"
@@ -77,7 +78,8 @@ static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 	if (r < 0)
 		return err_errno(err, -r, "cannot make an event loop");
 	child->data = g;
-	return ctl_start(g, io_now_ms() + DOOR_TIMEOUT_MS, err);
+	r = ctl_start(g, io_now_ms() + DOOR_TIMEOUT_MS, err);
+	return r < 0 ? r : network_open(err);
 }
 
 int guest_main(int argc, char **argv)

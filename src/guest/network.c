@@ -22,7 +22,7 @@
 #define PROXY_URL "http://" GATEWAY ":3128"
 #define NO_PROXY "localhost,127.0.0.1,::1"
 
-/* Owned: of network_prepare, for the first session. To open the port only to close it again would lose what the host has
+/* Owned: of network_open, for the first session. To open the port only to close it again would lose what the host has
  * said by then. */
 static int first_port = -1;
 
@@ -39,15 +39,18 @@ static const struct netdoor_port door = {
 	.open = open_port, .connected = ports_connected, .watch = ports_watch, .watch_clear = ports_watch_clear,
 };
 
+int network_open(struct err *err)
+{
+	first_port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err);
+	return first_port < 0 ? first_port : 0;
+}
+
 int network_prepare(struct err *err)
 {
 	struct netfilter f = { .device = NETDEV_NAME, .address = NETGATE_ADDRESS, .port = NETGATE_PORT,
 			       .dns_port = NETGATE_DNS_PORT };
 	int r;
 
-	first_port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err);
-	if (first_port < 0)
-		return first_port;
 	if ((r = netfilter_apply(&f, err)) < 0 || (r = netdev_up("dummy", NETGATE_ADDRESS, NETGATE_PREFIX, err)) < 0)
 		return r;
 	return ident_network(ADDRESS, GATEWAY, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * boot: see boot.h. Nothing of the sandbox reaches the machine before the guest has answered once: that makes the try
- * on KVM safe, and it is the moment from which a frozen machine can later be thawed.
+ * boot: see boot.h. A booting machine gets nothing of the sandbox before the guest has answered once, which makes the try
+ * on KVM safe. A thawed one gets its disks at once: its guest has answered before, when it was frozen, and it does
+ * nothing with them before /setup.
  */
 #include "vm/boot.h"
 
@@ -16,8 +17,10 @@
 #include "base/str.h"
 #include "vm/client.h"
 #include "vm/mounted.h"
+#include "vm/tsc.h"
 
 #define KVM_HELLO_MS 15000
+#define THAW_HELLO_MS 20000 /* past it the machine boots */
 #define ENTROPY_BYTES 64
 
 static void fail(struct machine *m, enum err_kind kind, const char *what, const char *why)
@@ -91,7 +94,6 @@ static void on_disk(void *user, const json_t *result, const char *error)
 		fail(m, ERR_INTERNAL, "QEMU refused a disk", error);
 }
 
-/* `/dev/fdset/N` is what -add-fd registered; target and set differ by one because set 0 does not exist. */
 static int attach_disk(struct machine *m, unsigned target)
 {
 	bool own = target == QEMU_DISK_TARGET;
@@ -100,7 +102,10 @@ static int attach_disk(struct machine *m, unsigned target)
 
 	(void)str_format(node, sizeof(node), "disk%u", target);
 	(void)str_format(dev, sizeof(dev), "scsi%u", target);
-	(void)str_format(file, sizeof(file), "/dev/fdset/%u", target + 1);
+	if (own)
+		(void)str_format(file, sizeof(file), QEMU_DISK_FILE);
+	else
+		(void)str_format(file, sizeof(file), "/layer/%u", target - QEMU_LAYER_TARGET(0));
 	/* No locking by QEMU: the lock that counts is ours (qemu.c), and its probe wants a /dev/null. */
 	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", !own,
 			  "file", "driver", "file", "filename", file, "locking", "off");
@@ -119,6 +124,17 @@ static int attach_disk(struct machine *m, unsigned target)
 	return qmp_call(m->qmp, "device_add", device, on_disk, m);
 }
 
+static void attempt(struct machine *m);
+
+/* The guest has said nothing yet and nothing of the sandbox was run: killing it is as if it had never been. */
+static void not_thawed(struct machine *m, const char *why)
+{
+	log_warn("event=not_thawed why=\"%s\" the machine boots instead", why);
+	machine_discard(m);
+	m->cold = true;
+	attempt(m);
+}
+
 /* Nothing runs in the guest before the network door decides by the sandbox's policy. */
 static void set_up(struct machine *m)
 {
@@ -132,31 +148,47 @@ static void set_up(struct machine *m)
 		fail(m, ERR_INTERNAL, "cannot set the guest up", "the control door does not take the request");
 }
 
+static void attach_disks(struct machine *m)
+{
+	int r = attach_disk(m, QEMU_DISK_TARGET);
+
+	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
+		r = attach_disk(m, QEMU_LAYER_TARGET(i));
+	if (r < 0)
+		fail(m, ERR_INTERNAL, "cannot give the machine its disks", strerror(-r));
+}
+
 static void on_hello(void *user, const json_t *reply, const struct err *err)
 {
 	struct machine *m = user;
-	int r;
 
 	if (m->state != MACHINE_STARTING || machine_is_ending(err))
 		return;
 	if (err) {
-		if (m->accel.kvm && m->accel.fallback)
+		if (m->thawing)
+			not_thawed(m, err->msg);
+		else if (m->accel.kvm && m->accel.fallback)
 			boot_machine_ended(m);
 		else
 			machine_failed(m, err);
 		return;
 	}
 	m->greeted = true;
-	r = attach_disk(m, QEMU_DISK_TARGET);
-	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
-		r = attach_disk(m, QEMU_LAYER_TARGET(i));
-	if (r < 0)
-		fail(m, ERR_INTERNAL, "cannot give the machine its disks", strerror(-r));
-	else
-		set_up(m);
+	m->warm = m->thawing;
+	m->thawing = false;
+	if (!m->warm)
+		attach_disks(m);
+	set_up(m);
 }
 
 /* --- processes --- */
+
+/* The guest goes on from here; the disks come while it wakes. A failure ends QEMU, which says why. */
+static void on_migration(struct machine *m, const char *status)
+{
+	if (m->state == MACHINE_STARTING && m->thawing && status && str_eq(status, "completed"))
+		attach_disks(m);
+}
 
 static void on_qmp_event(void *user, const char *name, const json_t *data)
 {
@@ -167,6 +199,10 @@ static void on_qmp_event(void *user, const char *name, const json_t *data)
 		/* As often as the guest likes: not for the log. */
 		if (id && str_eq(id, QEMU_NET_PORT))
 			netdoor_guest_port(m->net, json_is_true(json_object_get(data, "open")));
+		return;
+	}
+	if (str_eq(name, "MIGRATION")) {
+		on_migration(m, json_string_value(json_object_get(data, "status")));
 		return;
 	}
 	log_info("event=qmp name=%.40s reason=%.40s", name, reason ? reason : "-");
@@ -207,9 +243,63 @@ static const struct netdoor_ops net_ops = {
 static const struct qmp_ops qmp_ops = { .event = on_qmp_event, .end = on_qmp_end };
 static const struct door_ops door_ops = { .end = on_door_end };
 
+/* What needs the machine's sockets, but not the machine. */
 static int start_helpers(struct machine *m, struct err *err)
 {
-	int r = qemu_start(m->spec, m->accel.kvm, &m->qemu, err);
+	int r = qemu_open(&m->qemu, err);
+
+	if (r == 0)
+		r = qemu_open_sandbox(&m->qemu, m->spec, err);
+	if (r == 0 && m->spec->nworkspaces > 0) {
+		r = fsdoor_start(m->spec, m->qemu.fs_fd, &m->fs, err);
+		if (r == 0)
+			m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
+	}
+	if (r < 0)
+		return r;
+	own_close_p(&m->qemu.fs_fd);
+	m->net = netdoor_new(m->loop, m->spec, TAKE_FD(m->qemu.net_path), &net_ops, m, err);
+	if (!m->net)
+		return err_code(err);
+	r = machine_watch_fs(m);
+	return r < 0 ? err_errno(err, -r, "cannot watch the file server") : 0;
+}
+
+static struct shape shape_of(const struct machine *m)
+{
+	const struct spec *s = m->spec;
+	struct shape shape = { .kernel = s->kernel, .ninitrds = s->ninitrds, .cpus = s->cpus, .memory_mib = s->memory_mib,
+			       .kvm = m->accel.kvm, .tsc_khz = tsc_khz(s->cache_dir) };
+
+	memcpy(shape.initrds, s->initrds, sizeof(shape.initrds));
+	return shape;
+}
+
+static void on_thaw_step(void *user, const json_t *result, const char *error)
+{
+	struct machine *m = user;
+
+	if (error && m->state == MACHINE_STARTING && m->thawing)
+		not_thawed(m, error);
+}
+
+static int thaw(struct machine *m, int state)
+{
+	char text[32];
+	int r;
+
+	(void)str_format(text, sizeof(text), "fd:%d", state);
+	r = qmp_call(m->qmp, "migrate-set-capabilities",
+		     json_pack("{s:[{s:s, s:b}, {s:s, s:b}]}", "capabilities", "capability", "x-ignore-shared", "state", 1,
+			       "capability", "events", "state", 1),
+		     on_thaw_step, m);
+	return r < 0 ? r : qmp_call(m->qmp, "migrate-incoming", json_pack("{s:s}", "uri", text), on_thaw_step, m);
+}
+
+static int launch(struct machine *m, enum qemu_mode mode, struct err *err)
+{
+	struct shape shape = shape_of(m);
+	int state = -1, r = qemu_launch(&m->qemu, &shape, m->spec, mode, &state, err);
 
 	if (r < 0)
 		return r;
@@ -217,35 +307,57 @@ static int start_helpers(struct machine *m, struct err *err)
 	m->console = console_to_file(m->loop, TAKE_FD(m->qemu.console_fd), m->spec->state_dir);
 	m->qmp = qmp_new(m->loop, TAKE_FD(m->qemu.qmp_fd), &qmp_ops, m);
 	m->door = door_new(m->loop, TAKE_FD(m->qemu.ctl_fd), &door_ops, m);
-	if (!m->qemu_err || !m->console || !m->qmp || !m->door)
+	if (!m->qemu_err || !m->console || !m->qmp || !m->door || machine_watch_qemu(m) < 0 ||
+	    (mode == QEMU_THAW && thaw(m, state) < 0))
 		return err_errno(err, ENOMEM, "cannot start the machine");
-	if (m->spec->nworkspaces > 0) {
-		r = fsdoor_start(m->spec, m->qemu.fs_fd, &m->fs, err);
-		if (r < 0)
-			return r;
-		m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
-	}
-	m->net = netdoor_new(m->loop, m->spec, TAKE_FD(m->qemu.net_path), &net_ops, m, err);
-	if (!m->net)
-		return err_code(err);
-	own_close_p(&m->qemu.fs_fd);
-	r = machine_watch_processes(m);
-	return r < 0 ? err_errno(err, -r, "cannot watch the machine's processes") : 0;
+	return 0;
 }
 
-static void attempt(struct machine *m)
+static void start_machine(struct machine *m, enum qemu_mode mode)
 {
 	uint64_t hello_ms = m->accel.kvm && m->accel.fallback ? KVM_HELLO_MS : m->spec->boot_timeout_ms;
 	struct err err = { 0 };
 
 	m->phase = "kernel";
-	if (start_helpers(m, &err) < 0) {
+	m->thawing = mode == QEMU_THAW;
+	if (launch(m, mode, &err) < 0) {
 		machine_failed(m, &err);
 		return;
 	}
-	log_info("event=boot accel=%s qemu_pid=%d fs_pid=%d", m->accel.kvm ? "kvm" : "tcg", m->qemu.pid, m->fs.pid);
-	if (door_call(m->door, "/health", NULL, hello_ms, on_hello, m) < 0)
+	log_info("event=boot accel=%s start=%s qemu_pid=%d fs_pid=%d", m->accel.kvm ? "kvm" : "tcg", m->thawing ? "warm" : "cold",
+		 m->qemu.pid, m->fs.pid);
+	if (door_call(m->door, "/health", NULL, m->thawing ? THAW_HELLO_MS : hello_ms, on_hello, m) < 0)
 		fail(m, ERR_INTERNAL, "cannot reach the guest", "the control door did not open");
+}
+
+static void on_frozen(void *user, int memory, int state, const struct err *err)
+{
+	struct machine *m = user;
+
+	frozenlink_free(TAKE_PTR(m->frozen));
+	if (err)
+		log_warn("event=no_frozen_machine why=\"%s\" the machine boots instead", err->msg);
+	m->qemu.in[QEMU_IN_MEMORY] = memory;
+	m->qemu.in[QEMU_IN_STATE] = state;
+	start_machine(m, err ? QEMU_COLD : QEMU_THAW);
+}
+
+/* The frozen machine is asked for first, so that whoever has it works while the helpers start. */
+static void attempt(struct machine *m)
+{
+	struct shape shape = shape_of(m);
+	struct err err = { 0 };
+
+	m->phase = "frozen machine";
+	if (!m->cold) {
+		m->frozen = frozenlink_ask(m->loop, &shape, on_frozen, m, &err);
+		if (!m->frozen)
+			log_warn("event=no_frozen_machine why=\"%s\" the machine boots instead", err.msg);
+	}
+	if (start_helpers(m, &err) < 0)
+		machine_failed(m, &err);
+	else if (!m->frozen)
+		start_machine(m, QEMU_COLD);
 }
 
 void boot_begin(struct machine *m)
@@ -275,6 +387,10 @@ void boot_machine_ended(struct machine *m)
 
 	console_drain(m->qemu_err);
 	(void)str_format(words, sizeof(words), "%s", console_last(m->qemu_err));
+	if (m->thawing) {
+		not_thawed(m, words[0] ? words : "QEMU ended without a word");
+		return;
+	}
 	if (m->accel.kvm && m->accel.fallback) {
 		log_warn("event=kvm_failed words=\"%s\"", words);
 		accel_remember_failure(m->spec->cache_dir);

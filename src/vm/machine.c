@@ -112,6 +112,7 @@ void machine_discard(struct machine *m)
 		(void)spawn_wait(m->qemu.pidfd, 5000, NULL);
 	if (m->fs.pidfd >= 0)
 		(void)spawn_wait(m->fs.pidfd, 5000, NULL);
+	frozenlink_free(TAKE_PTR(m->frozen));
 	netdoor_free(TAKE_PTR(m->net));
 	qmp_free(TAKE_PTR(m->qmp));
 	door_free(TAKE_PTR(m->door));
@@ -121,7 +122,7 @@ void machine_discard(struct machine *m)
 	qemu_done(&m->qemu);
 	fsdoor_done(&m->fs);
 	m->qemu.pid = m->fs.pid = 0;
-	m->greeted = false;
+	m->greeted = m->thawing = m->warm = false;
 }
 
 /* STOPPED or FAILED: nothing of the machine is left; clients get their last words. */
@@ -316,13 +317,14 @@ static int watch_one(struct machine *m, uv_poll_t **ret, int pidfd, uv_poll_cb c
 	return uv_poll_start(p, UV_READABLE, cb);
 }
 
-int machine_watch_processes(struct machine *m)
+int machine_watch_fs(struct machine *m)
 {
-	int r = watch_one(m, &m->qemu_exit, m->qemu.pidfd, on_qemu_exit);
+	return m->fs.pidfd >= 0 ? watch_one(m, &m->fs_exit, m->fs.pidfd, on_fs_exit) : 0;
+}
 
-	if (r == 0 && m->fs.pidfd >= 0)
-		r = watch_one(m, &m->fs_exit, m->fs.pidfd, on_fs_exit);
-	return r;
+int machine_watch_qemu(struct machine *m)
+{
+	return watch_one(m, &m->qemu_exit, m->qemu.pidfd, on_qemu_exit);
 }
 
 static void on_term(uv_signal_t *s, int signum)
@@ -342,13 +344,12 @@ static void on_begin(uv_timer_t *t)
 
 int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd)
 {
-	struct machine m = { .loop = loop, .spec = spec, .keep = spec->keep, .stop_timeout_ms = 12000, .phase = "helpers",
+	struct machine m = { .loop = loop, .spec = spec, .keep = spec->keep, .stop_timeout_ms = 12000, .phase = "helpers", .cold = spec->cold,
 			     .listen_fd = listen_fd };
 	uv_signal_t term;
 	int r;
 
-	m.qemu.pidfd = m.qemu.inner_pidfd = m.qemu.qmp_fd = m.qemu.ctl_fd = m.qemu.fs_fd = m.qemu.console_fd = m.qemu.stderr_fd =
-		m.qemu.net_path = -1;
+	qemu_init(&m.qemu);
 	m.fs.pidfd = m.fs.stderr_fd = -1;
 	(void)uv_timer_init(loop, &m.boot_timer);
 	(void)uv_timer_init(loop, &m.grace_timer);

@@ -23,6 +23,7 @@
 #include "vm/accel.h"
 #include "vm/console.h"
 #include "vm/door.h"
+#include "vm/frozenlink.h"
 #include "vm/fsdoor.h"
 #include "vm/netdoor.h"
 #include "vm/opens.h"
@@ -45,6 +46,9 @@ struct machine {
 	char started_at[32]; /* RFC 3339 */
 	bool greeted;       /* the guest has answered for the first time */
 	bool tried_again;   /* the machine ended before that, and was started once more */
+	bool cold;          /* boots: it was asked to, or thawing did not work */
+	bool thawing;       /* QEMU was started from a frozen machine, and the guest has not answered yet */
+	bool warm;          /* the machine that runs was thawed */
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
 	size_t sessions;
@@ -52,6 +56,7 @@ struct machine {
 
 	struct qemu qemu;
 	struct fsdoor fs;
+	struct frozenlink *frozen;                    /* owned; while a frozen machine is asked for */
 	struct qmp *qmp;                              /* owned; NULL when over */
 	struct door *door;                            /* owned; NULL when over */
 	struct netdoor *net;                          /* owned; NULL when over */
@@ -77,8 +82,9 @@ void machine_started(struct machine *m);
 void machine_failed(struct machine *m, const struct err *err);
 /* boot.c: throws away a start that did not work, before another try. */
 void machine_discard(struct machine *m);
-/* boot.c: watches the two processes (their pidfds are in m->qemu and m->fs). 0 or -errno. */
-int machine_watch_processes(struct machine *m);
+/* boot.c: watches a process whose pidfd is in m->fs (where there is one) or m->qemu. 0 or -errno. */
+int machine_watch_fs(struct machine *m);
+int machine_watch_qemu(struct machine *m);
 /* client.c: the last client is gone. */
 void machine_drained(struct machine *m);
 /* client.c: the number of sessions changed. */

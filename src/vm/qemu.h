@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * qemu: the machine's process. Builds QEMU's command line, starts it in its jail, and hands over the host ends of its
- * sockets. QEMU gets the kernel and the initramfs as read-only files of its jail and everything else by descriptor;
- * disks are opened here and attached later, through QMP (`/dev/fdset/N`).
+ * qemu: the machine's process. First its sockets are made and its disks opened, so that helpers can start on them at
+ * once; then QEMU is started in its jail. It gets the kernel, the initramfs and the layers as read-only files of its jail
+ * and everything else by descriptor; disks are attached later, through QMP.
  */
 #ifndef SBX_VM_QEMU_H
 #define SBX_VM_QEMU_H
@@ -12,13 +12,12 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "vm/qemuargs.h"
 #include "vm/spec.h"
 
-/* The network door's port as QMP calls it. */
-#define QEMU_NET_PORT "net"
-
-/* SCSI targets: the sandbox's own disk is 0, layer i is 1 + i; fdset numbers are one more than the target. */
+/* SCSI targets: the sandbox's own disk, which is QEMU's QEMU_DISK_FILE, is 0, layer i is 1 + i. */
 #define QEMU_DISK_TARGET 0U
+#define QEMU_DISK_FILE "/dev/fdset/1"
 #define QEMU_LAYER_TARGET(i) (1U + (unsigned)(i))
 
 struct qemu {
@@ -27,10 +26,19 @@ struct qemu {
 	int inner_pidfd; /* of QEMU itself: its end is the end of the last use of the disk; owned */
 	int qmp_fd, ctl_fd, fs_fd, console_fd, stderr_fd; /* our ends; owned until taken */
 	int net_path; /* the way to the socket on which the network door's chardev listens (netsock.h); owned until taken */
+	int in[QEMU_IN_COUNT]; /* what QEMU will get, by enum qemu_in; owned until qemu_launch */
+	int err_in;
 };
 
-/* The descriptor of one disk is opened read-write (the sandbox's own) or read-only (layers). */
-int qemu_start(const struct spec *spec, bool kvm, struct qemu *ret, struct err *err);
+void qemu_init(struct qemu *q); /* holds nothing */
+/* QMP, console and stderr, as every machine has them. After a failure qemu_done. */
+int qemu_open(struct qemu *q, struct err *err);
+/* The doors and the disks of a sandbox; the sandbox's own disk is locked, which may take a while. */
+int qemu_open_sandbox(struct qemu *q, const struct spec *spec, struct err *err);
+/* Starts it, with the layers of a sandbox where spec is not NULL. THAW: in[QEMU_IN_MEMORY] and in[QEMU_IN_STATE] are set;
+ * FREEZE: the former. *ret_state (may be NULL) is the number of the latter in QEMU. */
+int qemu_launch(struct qemu *q, const struct shape *shape, const struct spec *spec, enum qemu_mode mode, int *ret_state,
+		struct err *err);
 void qemu_done(struct qemu *q); /* closes what was not taken; does not end the process */
 
 #endif

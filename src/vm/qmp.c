@@ -13,6 +13,7 @@
 #include "base/outq.h"
 #include "base/own.h"
 #include "base/pump.h"
+#include "vm/fdpass.h"
 
 #define LINE_MAX_BYTES (1024 * 1024)
 #define OUT_MAX_BYTES (256 * 1024)
@@ -51,11 +52,24 @@ static int send_json(struct qmp *q, json_t *msg)
 	return r < 0 ? r : buf_append(to, "\n", 1);
 }
 
+static int add_call(struct qmp *q, qmp_done done, void *user)
+{
+	struct call *c = calloc(1, sizeof(*c)), **at = &q->calls;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct call){ .id = q->next_id++, .done = done, .user = user };
+	while (*at)
+		at = &(*at)->next;
+	*at = c;
+	q->ncalls++;
+	return 0;
+}
+
 int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, void *user)
 {
-	struct call *c, **at = &q->calls;
 	json_t *msg = json_pack("{s:s, s:I}", "execute", command, "id", q->next_id);
-	int r = -ENOMEM;
+	int r = -EPIPE;
 
 	if (msg && args && json_object_set(msg, "arguments", args) < 0) {
 		json_decref(msg);
@@ -64,22 +78,34 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, vo
 	json_decref(args);
 	if (!msg)
 		return -ENOMEM;
-	c = calloc(1, sizeof(*c));
-	if (c && q->ncalls < MAX_CALLS && !q->pump.stopped)
+	if (q->ncalls >= MAX_CALLS)
+		r = -ENOMEM;
+	else if (!q->pump.stopped)
 		r = send_json(q, msg);
 	json_decref(msg);
-	if (!c || r < 0) {
-		free(c);
-		return q->pump.stopped ? -EPIPE : r;
-	}
-	*c = (struct call){ .id = q->next_id++, .done = done, .user = user };
-	while (*at)
-		at = &(*at)->next;
-	*at = c;
-	q->ncalls++;
+	if (r == 0)
+		r = add_call(q, done, user);
+	if (r < 0)
+		return r;
 	if (q->greeted)
 		pump_kick(&q->pump);
 	return 0;
+}
+
+int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *user)
+{
+	json_t *msg = json_pack("{s:s, s:I, s:{s:s}}", "execute", "getfd", "id", q->next_id, "arguments", "fdname", name);
+	auto_free char *text = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
+	int r;
+
+	json_decref(msg);
+	if (!text)
+		return -ENOMEM;
+	if (!q->greeted || q->ncalls > 0 || q->pump.stopped || q->pump.out_len > 0)
+		return -EAGAIN;
+	/* Past the pump: nothing is on its way, so that the socket takes the line whole. */
+	r = fdpass_send(q->pump.fd, text, strlen(text), &fd, 1);
+	return r < 0 ? r : add_call(q, done, user);
 }
 
 static void answer(struct qmp *q, const json_t *msg)

@@ -29,6 +29,9 @@ typedef void (*qmp_done)(void *user, const json_t *result, const char *error);
 struct qmp *qmp_new(uv_loop_t *loop, int fd, const struct qmp_ops *ops, void *user);
 /* args is stolen and may be NULL; done may be NULL. 0 or -errno (then done is not called). */
 int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, void *user);
+/* Gives QEMU a descriptor (borrowed) by a name, for commands that take one as "fd:NAME". Only after the answer to an
+ * earlier call, while none is under way: -EAGAIN. */
+int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *user);
 /* Drops pending calls without callbacks and frees (later, from the loop). */
 void qmp_free(struct qmp *q);
 

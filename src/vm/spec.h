@@ -50,6 +50,7 @@ struct spec {
 	size_t nports;
 	uint64_t grace_ms, boot_timeout_ms;
 	bool keep;
+	bool cold; /* boots instead of being thawed from a frozen machine */
 };
 
 int spec_parse(const char *text, size_t n, struct spec *ret, struct err *err);

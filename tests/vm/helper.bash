@@ -52,10 +52,10 @@ world_drop() {
 	[ -z "${left-}" ]
 }
 
-# keeper_end: ends this world's keeper, which outlives the daemon.
+# keeper_end: ends this world's keeper and holder of frozen machines, which outlive the daemon.
 keeper_end() {
 	local pid
-	for pid in $(world_pids sbx-keeper); do
+	for pid in $(world_pids sbx-keeper) $(world_pids sbx-frozen); do
 		kill -TERM "$pid" || true
 	done
 }
@@ -67,7 +67,7 @@ world_pids() {
 	for p in /proc/[0-9]*; do
 		exe=$(readlink "$p/exe" 2>/dev/null) || continue
 		case ${exe##*/} in
-		sandboxd | sbx-vm | sbx-fs | sbx-proxy | sbx-keeper | sbx-image | qemu-system-* | bwrap) ;;
+		sandboxd | sbx-vm | sbx-fs | sbx-proxy | sbx-keeper | sbx-frozen | sbx-image | qemu-system-* | bwrap) ;;
 		*) continue ;;
 		esac
 		[ "${1-${exe##*/}}" = "${exe##*/}" ] || continue

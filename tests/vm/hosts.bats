@@ -38,7 +38,7 @@ nothing_left() {
 	sbx daemon stop >&2
 	[ -z "$(sbx ls -q)" ]
 	[ -z "$(ls -A "$XDG_STATE_HOME/sbx/sandboxes" 2>/dev/null)" ]
-	world_machines=$(world_pids | while read -r pid; do basename "$(readlink "/proc/$pid/exe")"; done | grep -vxE 'sandboxd|sbx-keeper' || true)
+	world_machines=$(world_pids | while read -r pid; do basename "$(readlink "/proc/$pid/exe")"; done | grep -vxE 'sandboxd|sbx-keeper|sbx-frozen' || true)
 	[ -z "$world_machines" ]
 }
 
@@ -81,7 +81,7 @@ nothing_left() {
 	mkdir "$WORLD/build"
 	cp -r "$SBX_BUILD/share" "$WORLD/build/"
 	mkdir "$WORLD/build/bin"
-	for program in sbx sandboxd sbx-vm sbx-image sbx-keeper sbx-proxy; do
+	for program in sbx sandboxd sbx-vm sbx-frozen sbx-image sbx-keeper sbx-proxy; do
 		[ ! -e "$SBX_BUILD/bin/$program" ] || cp "$SBX_BUILD/bin/$program" "$WORLD/build/bin/"
 	done
 	cp /bin/true "$WORLD/build/bin/sbx-fs"

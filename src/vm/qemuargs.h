@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * qemuargs: QEMU's command line. A machine that is frozen and the one that is thawed from it have the same devices in the
+ * same places; what differs is what stands at the host's end of them, where the memory comes from, and that a thawed
+ * one needs no kernel.
+ */
+#ifndef SBX_VM_QEMUARGS_H
+#define SBX_VM_QEMUARGS_H
+
+#include "vm/jail.h"
+#include "vm/shape.h"
+
+/* The network door's port as QMP calls it. */
+#define QEMU_NET_PORT "net"
+
+enum qemu_mode {
+	QEMU_COLD,   /* boots; memory of its own */
+	QEMU_FREEZE, /* boots to be frozen: memory in QEMU_IN_MEMORY, nobody at its doors, no disks */
+	QEMU_THAW,   /* waits for migrate-incoming with x-ignore-shared; memory is a private view of QEMU_IN_MEMORY */
+};
+
+/* What QEMU gets as descriptors. Layers are files of its jail, "/layer/I", on mounts that are read-only: QEMU_FD_DIR
+ * opens a descriptor anew with other rights, which must not reach what sandboxes share. */
+enum qemu_in {
+	QEMU_IN_QMP,
+	QEMU_IN_CONSOLE,
+	QEMU_IN_CTL,
+	QEMU_IN_FS,
+	QEMU_IN_NET,
+	QEMU_IN_INITRD, /* COLD, FREEZE */
+	QEMU_IN_MEMORY, /* FREEZE, THAW */
+	QEMU_IN_STATE,  /* THAW */
+	QEMU_IN_DISK, /* COLD, THAW: the sandbox's own */
+	QEMU_IN_COUNT
+};
+
+/* Of a thawed machine and one to be frozen: QEMU's own descriptors, since it opens its memory by a path. */
+#define QEMU_FD_DIR "/fd"
+
+/* Everything that QEMU itself is told, after jail_run. number[i]: the descriptor's number in the jail, -1: none. */
+void qemuargs_add(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number);
+/* What the jail must show besides the program; before jail_run. */
+int qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number, struct err *err);
+/* Shows layer i. */
+void qemuargs_layer(struct jail *j, const char *path, size_t i);
+/* The files of the host that the machine consists of besides kernel and initramfs; NULL-terminated. */
+extern const char *const qemuargs_files[];
+
+#endif
