@@ -155,6 +155,9 @@ static int check_existing(struct job *j)
 		r = err_set(err, ERR_CONFLICT, EEXIST,
 			    "sandbox '%s' was created with --cpus %lld: --cpus can only be used when creating one", name,
 			    (long long)cpus);
+	if (r == 0 && o->cold && !json_is_true(json_object_get(j->sandbox, "cold")))
+		r = err_set(err, ERR_CONFLICT, EEXIST,
+			    "sandbox '%s' was created without --cold: --cold can only be used when creating one", name);
 	if (r < 0)
 		cli_hint(j->cli, "sbx rm %s", name);
 	if (r == 0 && o->denies) {

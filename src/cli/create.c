@@ -75,6 +75,9 @@ int create_option(struct create *o, int key, const char *arg, struct err *err)
 		return option_publish(o, arg, err);
 	case CREATE_DENY:
 		return option_deny(o, arg, err);
+	case CREATE_COLD:
+		o->cold = true;
+		return 0;
 	case 'e':
 		return envset_flag(&o->env, arg, err);
 	case CREATE_ENV_FILE:
@@ -119,6 +122,8 @@ static json_t *request_body(const struct create *o, const struct create_what *w)
 		(void)json_object_set_new(body, "cpus", json_integer(o->cpus));
 	if (o->ports)
 		(void)json_object_set(body, "ports", o->ports);
+	if (o->cold)
+		(void)json_object_set_new(body, "cold", json_true());
 	if (w->reuse)
 		(void)json_object_set_new(body, "reuse", json_true());
 	return body;

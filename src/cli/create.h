@@ -14,13 +14,14 @@ struct create {
 	const char *name;    /* borrowed; NULL: the default one */
 	uint64_t memory_mib; /* 0: default */
 	bool has_cpus;
+	bool cold;
 	int cpus; /* with has_cpus; 0: all */
 	struct envset env;
 	json_t *ports; /* owned; array as the API has them; NULL: none */
 	json_t *denies; /* owned; array of resources that its own rules deny; NULL: none */
 };
 
-enum { CREATE_NAME = 0x100, CREATE_CPUS, CREATE_ENV_FILE, CREATE_DENY };
+enum { CREATE_NAME = 0x100, CREATE_CPUS, CREATE_ENV_FILE, CREATE_DENY, CREATE_COLD };
 
 #define CREATE_OPTIONS                                                                                              \
 	{ "name", CREATE_NAME, "NAME", 0, "Name of the sandbox (default: <agent>-<folder>)", 0 },                   \
@@ -31,6 +32,8 @@ enum { CREATE_NAME = 0x100, CREATE_CPUS, CREATE_ENV_FILE, CREATE_DENY };
 		  "Publish a port on this host, [[HOST_IP:]HOST_PORT:]SANDBOX_PORT; may be repeated", 0 },           \
 		{ "deny-network", CREATE_DENY, "RESOURCE", 0,                                                       \
 		  "Keep this sandbox from a destination, as `sbx policy deny --sandbox` does; may be repeated", 0 }, \
+		{ "cold", CREATE_COLD, NULL, 0,                                                                      \
+		  "Boot the machine at each start instead of waking a copy of one that was booted before", 0 },      \
 		{ "env", 'e', "NAME[=VALUE]", 0, "Set a variable; without a value, take the one that sbx has", 0 }, \
 	{                                                                                                           \
 		"env-file", CREATE_ENV_FILE, "FILE", 0, "Read variables from a file, one NAME=VALUE per line", 0    \

@@ -107,12 +107,12 @@ static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 	if (!dir || !disk)
 		return NULL;
 	name_hostname(hostname, row->name + strspn(row->name, ".")); /* layer.h: a name that no user gives */
-	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:o, s:O, s:s, s:s, s:s, s:I, s:I, s:b, s:o, s:{s:o, s:s?}}", "id", row->id,
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:o, s:O, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:o, s:{s:o, s:s?}}", "id", row->id,
 			 "name", row->name, "hostname", hostname, "cpus", (int)row->cpus, "memory_mib",
 			 (json_int_t)row->memory_mib, "accel", set->accelerator, "disk", disk, "workspaces",
 			 workspaces_json(row), "env", row->env, "machine_id", row->machine_id, "state_dir", dir,
 			 "cache_dir", s->daemon->dirs.cache, "grace_ms", (json_int_t)set->stop_grace_ms,
-			 "boot_timeout_ms", (json_int_t)set->boot_timeout_ms, "keep", row->keep, "ports",
+			 "boot_timeout_ms", (json_int_t)set->boot_timeout_ms, "keep", row->keep, "cold", row->cold, "ports",
 			 ports_spec(row), "network", "upstream", upstream_json(set), "extra_ca",
 			 set->extra_ca[0] ? set->extra_ca : NULL);
 }

@@ -162,7 +162,8 @@ static int plan_workspaces(const struct env_dirs *dirs, const json_t *body, stru
 static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct create_plan *p, struct err *err)
 {
 	static const char *const keys[] = { "agent", "workspaces", "name",  "memory_mib", "cpus",
-					    "env",   "keep",       "reuse", "ports",      NULL };
+					    "env",   "keep",       "reuse", "ports",      "cold",
+					    NULL };
 	const char *agent = NULL, *name = NULL;
 	int r = field_only(body, "the request", keys, err);
 
@@ -176,6 +177,8 @@ static int plan_fill(const struct env_dirs *dirs, const json_t *body, struct cre
 		r = name_check(name, err);
 	if (r == 0)
 		r = field_bool(body, "keep", false, &p->row.keep, err);
+	if (r == 0)
+		r = field_bool(body, "cold", false, &p->row.cold, err);
 	if (r == 0)
 		r = field_bool(body, "reuse", false, &p->reuse, err);
 	if (r == 0)

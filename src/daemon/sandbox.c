@@ -538,11 +538,11 @@ json_t *sandbox_json(const struct sandbox *s, bool full)
 	const struct store_row *row = &s->row;
 	bool missing;
 	json_t *w = workspaces_json(row, &missing);
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:i, s:s?}", "id",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:s, s:s?, s:i, s:I, s:b, s:b, s:i, s:s?}", "id",
 			      row->id, "name", row->name, "agent", row->agent, "status", sandbox_status(s), "ports",
 			      ports_json(row), "workspaces", w, "workspace_missing", missing, "created_at", row->created_at,
 			      "last_used_at", row->last_used_at[0] ? row->last_used_at : NULL, "cpus", (int)row->cpus,
-			      "memory_mib", (json_int_t)row->memory_mib, "keep", row->keep, "sessions",
+			      "memory_mib", (json_int_t)row->memory_mib, "keep", row->keep, "cold", row->cold, "sessions",
 			      (int)s->sessions, "accel", s->accel[0] ? s->accel : NULL);
 	int r = o ? 0 : -1;
 

@@ -36,12 +36,12 @@ enum statement {
 
 static const char *const sql[STATEMENTS] = {
 	[EACH_SANDBOX] =
-		"SELECT id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, template, keep "
-		"FROM sandboxes ORDER BY name",
+		"SELECT id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, template, keep, "
+		"cold FROM sandboxes ORDER BY name",
 	[EACH_WORKSPACE] = "SELECT path, readonly, type FROM workspaces WHERE sandbox = ?1 ORDER BY idx",
 	[ADD_SANDBOX] =
 		"INSERT INTO sandboxes (id, name, agent, cpus, memory_mib, env, created_at, last_used_at, machine_id, "
-		"template, keep) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+		"template, keep, cold) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
 	[ADD_WORKSPACE] = "INSERT INTO workspaces (sandbox, idx, path, readonly, type) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[EACH_PORT] = "SELECT host_ip, host_port, sandbox_port, chosen FROM ports WHERE sandbox = ?1 ORDER BY idx",
 	[ADD_PORT] = "INSERT INTO ports (sandbox, idx, host_ip, host_port, sandbox_port, chosen) "
@@ -108,6 +108,7 @@ static const char *const migrations[] = {
 	") STRICT;"
 	"CREATE INDEX rules_by_sandbox ON rules (sandbox);"
 	"CREATE TABLE hidden (id TEXT PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandboxes ADD COLUMN cold INTEGER NOT NULL DEFAULT 0 CHECK (cold IN (0, 1));",
 };
 
 struct store {
@@ -308,6 +309,7 @@ static int add_sandbox(struct store *s, const struct store_row *row, struct err 
 	bind_text(q, 9, row->machine_id);
 	bind_text(q, 10, template);
 	(void)sqlite3_bind_int(q, 11, row->keep);
+	(void)sqlite3_bind_int(q, 12, row->cold);
 	return run(s, q, err);
 }
 
@@ -486,6 +488,7 @@ static int read_row(struct store *s, sqlite3_stmt *q, struct store_row *row, str
 	row->cpus = (unsigned)sqlite3_column_int(q, 3);
 	row->memory_mib = (uint64_t)sqlite3_column_int64(q, 4);
 	row->keep = sqlite3_column_int(q, 10) != 0;
+	row->cold = sqlite3_column_int(q, 11) != 0;
 	row->env = take_json(q, 5);
 	row->template = take_json(q, 9);
 	if (!ok || !row->env || !row->template)

@@ -43,6 +43,7 @@ struct store_row {
 	char machine_id[STORE_HEX_SIZE];
 	json_t *template; /* owned; {"layers": [..], "kernel": "..", "modules": ".."}: digests it is bound to */
 	bool keep;
+	bool cold; /* its machine boots at each start, and is not thawed */
 	struct workspace workspaces[WORKSPACE_MAX]; /* owned; the first is the primary one */
 	size_t nworkspaces;
 	struct store_port ports[PORTMAP_MAX]; /* published */

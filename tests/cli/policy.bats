@@ -392,7 +392,7 @@ record() {
 	sandbox_make one "$WORLD/one"
 	sbx daemon stop
 	db=$XDG_STATE_HOME/sbx/sbx.db
-	sqlite3 "$db" 'DROP TABLE hidden; DROP TABLE rules; DROP TABLE policy; PRAGMA user_version = 2'
+	sqlite3 "$db" 'ALTER TABLE sandboxes DROP COLUMN cold; DROP TABLE hidden; DROP TABLE rules; DROP TABLE policy; PRAGMA user_version = 2'
 	[ "$(sbx ls -q)" = one ]
 	[ "$(sbx policy ls --json | jq -r .initialised)" = false ]
 	sbx policy init balanced
