@@ -8,7 +8,6 @@ load helper
 setup_file() {
 	world_make
 	project p >"$WORLD/path"
-	cp -r --reflink=auto "$XDG_CACHE_HOME/sbx/templates" "$WORLD/templates" 2>/dev/null || true
 }
 
 teardown_file() {
@@ -91,11 +90,11 @@ holder_end() {
 }
 
 @test "one that is not what its manifest says is thrown away and made again" {
+	mkdir -p "$WORLD/cache/sbx"
+	cp -r --reflink=auto "$XDG_CACHE_HOME/sbx/templates" "$WORLD/cache/sbx/"
 	export XDG_CACHE_HOME=$WORLD/cache
-	mkdir -p "$XDG_CACHE_HOME/sbx/frozen"
 	sbx daemon stop
 	holder_end
-	[ -d "$WORLD/templates" ] && mv "$WORLD/templates" "$XDG_CACHE_HOME/sbx/templates"
 	timeout 120 sbx run --name broken -d -m 1g shell </dev/null
 	wait_for 20 test -e "$XDG_CACHE_HOME"/sbx/frozen/*/manifest
 	timeout 60 sbx stop broken
