@@ -327,6 +327,16 @@ static int make(struct daemon *d, struct store_row *row, uint64_t disk_bytes, st
 	return r;
 }
 
+/* Where it cannot be noted, the sandbox works until its template is replaced. */
+static void hold_template(struct daemon *d, const json_t *profile, const char *id)
+{
+	auto_free char *holder = str_new("%s/%s", d->disks.path, id);
+	struct err err;
+
+	if (!holder || template_hold(d->dirs.cache, profile, id, holder, &err) < 0)
+		log_warn("event=template_not_held id=%s error=\"%s\"", id, holder ? err.msg : "no memory");
+}
+
 static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret, struct err *err)
 {
 	struct settings set;
@@ -340,6 +350,8 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 		r = identify(&p->row, err);
 	if (r == 0)
 		r = make(d, &p->row, set.disk_bytes, ret, err);
+	if (r == 0)
+		hold_template(d, p->profile, (*ret)->row.id);
 	return r;
 }
 

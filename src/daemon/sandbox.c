@@ -17,6 +17,7 @@
 #include "daemon/field.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
+#include "daemon/template.h"
 #include "daemon/vmlink.h"
 
 #define SILENT_MS 10000 /* for the first word of a supervisor that was found */
@@ -486,6 +487,7 @@ int sandbox_remove(struct sandbox *s, struct err *err)
 	log_info("event=removed id=%s name=%s", id, s->row.name);
 	sandbox_free(s);
 	rules_forget(d);
+	template_release(d->dirs.cache, id);
 	/* The record is gone: what cannot be removed now is removed at the next start. */
 	return disk_remove(&d->disks, id, err);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/env.h"
 #include "base/io.h"
 #include "base/own.h"
@@ -107,6 +108,38 @@ int template_bind(const char *cache_dir, const json_t *profile, json_t **ret, st
 	}
 	*ret = o;
 	return 0;
+}
+
+int template_hold(const char *cache_dir, const json_t *profile, const char *id, const char *holder, struct err *err)
+{
+	auto_free char *dir = str_new("%s/templates/refs", cache_dir), *file = str_new("%s.json", id), *text = NULL;
+	auto_(json) json_t *o = NULL;
+	auto_fd int fd = -1;
+	struct manifest m;
+	struct buf b;
+	int r = find(cache_dir, profile, &m, err);
+
+	if (r < 0)
+		return r;
+	buf_init(&b, MANIFEST_MAX_BYTES);
+	if (dir && file && io_mkdirs(dir, 0700) == 0)
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -errno : manifest_print(&m, &b);
+	o = r == 0 ? json_loadb((const char *)buf_bytes(&b), buf_len(&b), 0, NULL) : NULL;
+	if (o && json_object_set_new(o, "holder", json_string(holder)) == 0)
+		text = json_dumps(o, JSON_COMPACT);
+	if (r == 0)
+		r = text ? io_write_file_atomic(fd, file, text, strlen(text), 0600) : -ENOMEM;
+	buf_done(&b);
+	return r < 0 ? err_errno(err, -r, "cannot write %.300s/%s", dir ? dir : "refs", file ? file : "") : 0;
+}
+
+void template_release(const char *cache_dir, const char *id)
+{
+	auto_free char *file = str_new("%s/templates/refs/%s.json", cache_dir, id);
+
+	if (file)
+		(void)unlink(file);
 }
 
 json_t *template_layer(const char *cache_dir, const json_t *profile)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -244,6 +245,9 @@ struct kept {
 
 static int keep(struct kept *k, const char *digest)
 {
+	for (size_t i = 0; i < k->n; i++)
+		if (str_eq(k->digest[i], digest))
+			return 0;
 	if (k->n == MAX_KEPT)
 		return -E2BIG;
 	memcpy(k->digest[k->n++], digest, MANIFEST_DIGEST);
@@ -292,6 +296,31 @@ static int keep_manifest(int dirfd, const char *name, void *user)
 	return r == 0 ? keep(k, m.modules.digest) : r;
 }
 
+/* Whether the directory that a reference was made for is gone: "holder", an absolute path. */
+static bool is_orphan(int dirfd, const char *name)
+{
+	auto_free char *text = NULL;
+	const char *holder;
+	json_t *o;
+	bool gone;
+	size_t n;
+
+	if (io_read_file(dirfd, name, MANIFEST_MAX_BYTES, &text, &n) < 0)
+		return false;
+	o = json_loadb(text, n, 0, NULL);
+	holder = json_string_value(json_object_get(o, "holder"));
+	gone = holder && holder[0] == '/' && access(holder, F_OK) < 0 && errno == ENOENT;
+	json_decref(o);
+	return gone;
+}
+
+static int keep_reference(int dirfd, const char *name, void *user)
+{
+	if (is_orphan(dirfd, name))
+		return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+	return keep_manifest(dirfd, name, user);
+}
+
 static int drop_blob(int dirfd, const char *name, void *user)
 {
 	const struct kept *k = user;
@@ -315,7 +344,7 @@ int store_clean(const struct store *s, struct err *err)
 	int r = k.digest ? walk(s->fd, ".json", keep_manifest, &k) : -ENOMEM;
 
 	if (r == 0 && refs >= 0)
-		r = walk(refs, ".json", keep_manifest, &k);
+		r = walk(refs, ".json", keep_reference, &k);
 	if (r == 0)
 		r = walk(s->blobs, "", drop_blob, &k);
 	free(k.digest);

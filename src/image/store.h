@@ -5,7 +5,8 @@
  *
  *   NAME.json          manifest (wire/manifest.h), written last
  *   blobs/DIGEST       0444, never changed
- *   refs/ANYTHING.json manifests that somebody else needs to stay valid: their blobs are kept too
+ *   refs/ANYTHING.json manifests that somebody else needs to stay valid: their blobs are kept too, as long as the directory
+ *                      is there that their "holder" names (the daemon's: one per sandbox)
  *   work/INPUTS/       a build that is not finished (job.h)
  */
 #ifndef SBX_IMAGE_STORE_H

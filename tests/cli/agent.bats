@@ -70,3 +70,13 @@ own() {
 	[ -z "$(ls "$XDG_STATE_HOME/sbx/sandboxes")" ]
 	[ "$(curl -sS --unix-socket "$SOCKET" -X POST http://localhost/v1/agents/shell/layer)" = '{"agent":"shell","built":false}' ]
 }
+
+@test "a sandbox holds its template, and lets go of it" {
+	template_make
+	sandbox_make held "$WORLD/held"
+	id=$(sbx ls --json | jq -r '.sandboxes[] | select(.name == "held").id')
+	jq -e --arg holder "$XDG_STATE_HOME/sbx/sandboxes/$id" '.holder == $holder and (.layers | length == 1)' "$XDG_CACHE_HOME/sbx/templates/refs/$id.json"
+	[ -d "$XDG_STATE_HOME/sbx/sandboxes/$id" ]
+	sbx rm --force held >&2
+	[ ! -e "$XDG_CACHE_HOME/sbx/templates/refs/$id.json" ]
+}
