@@ -5,6 +5,10 @@
  * A wait either makes a connection itself (dial, then handshake) or follows another that does: it has a leader. When the leader's turns
  * out to be HTTP/2, its followers share it as far as it has room, once its settings say how much that is; else, or when the leader fails or goes, they make their own, the
  * next one leading again where the protocol is still unknown. Destinations that chose HTTP/1.1 are remembered, and not waited for.
+ *
+ * Where the bounds leave no room for one more connection the wait stands in `queue`, first come first served, at most POOL_QUEUE_MAX of
+ * them and for POOL_QUEUE_MS. `serve` looks at them in the turn after a connection became idle or ended. Whoever comes later for the same
+ * host stands behind them.
  */
 #include "proxy/pool.h"
 
@@ -26,8 +30,10 @@ struct pool {
 	struct intercept *intercept; /* borrowed */
 	struct decide *decide;       /* borrowed */
 	TAILQ_HEAD(origins, origin) all;
-	TAILQ_HEAD(, pool_wait) waits;
+	TAILQ_HEAD(pool_waits, pool_wait) waits, queue;
 	size_t n; /* of all and of those that are being made */
+	size_t nqueue;
+	struct turn_item serve;
 	struct decide_watch watch;
 	struct dest h1_known[H1_KNOWN]; /* a ring; host "": none */
 	unsigned int h1_next;
@@ -39,15 +45,26 @@ struct pool_wait {
 	struct flow *flow; /* borrowed */
 	struct dest dest;
 	unsigned int flags;
-	struct pool_wait *leader; /* NULL: makes its own */
-	struct origin *expects;   /* set: nor does it make its own, it waits for this one's settings */
+	/* One of these, or none where it is about to be placed: */
+	struct pool_wait *leader; /* it follows this one */
+	struct origin *expects;   /* it waits for this one's settings */
 	bool orphan;              /* its leader is done with, and it is about to be released */
+	bool makes;               /* it makes its own */
+	bool queued;              /* it stands in the queue */
+	struct due due;           /* while queued */
 	pool_done *done;
 	void *user;
 	struct dial *dial;    /* resolving and connecting */
 	struct tls *handshake;
 	struct policy_address at;
 };
+
+/* There may be room for one that waits. */
+static void post_serve(struct pool *p)
+{
+	if (p->nqueue > 0)
+		turn_post(&intercept_proxy(p->intercept)->turn, &p->serve);
+}
 
 /* --- origins --- */
 
@@ -72,6 +89,7 @@ void origin_done(struct origin *o)
 	if (o->coming)
 		origin_settled(o);
 	o->pool = NULL;
+	post_serve(p);
 }
 
 static void on_due(struct due *d)
@@ -93,6 +111,7 @@ bool origin_idle(struct origin *o)
 		due_set(intercept_dues(p->intercept), &o->due, POOL_IDLE_MS);
 	TAILQ_REMOVE(&p->all, o, link);
 	TAILQ_INSERT_HEAD(&p->all, o, link);
+	post_serve(p);
 	return true;
 }
 
@@ -145,14 +164,33 @@ static bool share(struct pool *p, struct origin *o, struct flow *f, unsigned int
 	return true;
 }
 
-struct origin *pool_take(struct pool *p, struct flow *f, unsigned int flags, struct decision *ret)
+static struct origin *find_idle(struct pool *p, const struct dest *d, unsigned int flags)
 {
 	struct origin *o;
 
 	TAILQ_FOREACH(o, &p->all, link)
-		if (fits(p, o, &f->dest, flags))
-			return share(p, o, f, flags, ret) ? o : NULL;
+		if (fits(p, o, d, flags))
+			return o;
 	return NULL;
+}
+
+/* Whether somebody came earlier for the same. */
+static bool is_waited_for(const struct pool *p, const struct dest *d, unsigned int flags)
+{
+	const unsigned int kind = POOL_TLS | POOL_H1;
+	const struct pool_wait *w;
+
+	TAILQ_FOREACH(w, &p->queue, link)
+		if ((w->flags & kind) == (flags & kind) && dest_equal(&w->dest, d))
+			return true;
+	return false;
+}
+
+struct origin *pool_take(struct pool *p, struct flow *f, unsigned int flags, struct decision *ret)
+{
+	struct origin *o = is_waited_for(p, &f->dest, flags) ? NULL : find_idle(p, &f->dest, flags);
+
+	return o && share(p, o, f, flags, ret) ? o : NULL;
 }
 
 /* --- which protocol --- */
@@ -191,7 +229,7 @@ static struct pool_wait *find_leader(struct pool *p, const struct dest *d, unsig
 	if (!may_be_h2(p, d, flags))
 		return NULL;
 	TAILQ_FOREACH(w, &p->waits, link)
-		if (!w->leader && !w->orphan && !w->expects && may_be_h2(p, d, w->flags) && dest_equal(&w->dest, d))
+		if (w->makes && may_be_h2(p, d, w->flags) && dest_equal(&w->dest, d))
 			return w;
 	return NULL;
 }
@@ -211,6 +249,15 @@ static struct origin *find_coming(struct pool *p, const struct dest *d, unsigned
 
 static void on_dial(void *user, struct dial_result *d);
 
+static void leave_queue(struct pool_wait *w)
+{
+	due_drop(&w->due);
+	w->queued = false;
+	w->pool->nqueue--;
+	TAILQ_REMOVE(&w->pool->queue, w, link);
+	TAILQ_INSERT_TAIL(&w->pool->waits, w, link);
+}
+
 static void wait_free(struct pool_wait *w)
 {
 	struct pool_wait *f;
@@ -220,8 +267,13 @@ static void wait_free(struct pool_wait *w)
 			f->leader = NULL;
 			f->orphan = true;
 		}
+	if (w->queued)
+		leave_queue(w);
 	TAILQ_REMOVE(&w->pool->waits, w, link);
-	w->pool->n--;
+	if (w->makes) {
+		w->pool->n--;
+		post_serve(w->pool);
+	}
 	dial_cancel(w->dial);
 	tls_cancel(w->handshake);
 	free(w);
@@ -238,29 +290,60 @@ static void fail(struct pool_wait *w, const char *reason, const char *text)
 	done(user, &r);
 }
 
-static bool start(struct pool_wait *w)
-{
-	w->leader = NULL;
-	w->dial = dial_start(intercept_proxy(w->pool->intercept), w->flow, (w->flags & POOL_ASKED) != 0, on_dial, w);
-	return w->dial != NULL;
-}
-
-static bool room_for(struct pool *p, const struct dest *d, const struct pool_wait *but);
-
-/* One that followed goes on by itself, where its host may have one more connection; others may follow it. */
-static void go_alone(struct pool_wait *w)
+/* It had no connection yet, nor has it a record. */
+static void fail_unrecorded(struct pool_wait *w, const char *reason, const char *text)
 {
 	struct pool_result r = { 0 };
 	pool_done *done = w->done;
 	void *user = w->user;
 
-	if (room_for(w->pool, &w->dest, w) && start(w))
-		return;
-	decide_refuse(w->pool->decide, "limit", "too many connections to this host, or in all", &r.decision);
+	decide_refuse(w->pool->decide, reason, text, &r.decision);
 	if (!w->flow->recorded)
 		(void)decide_record(w->pool->decide, w->flow, &r.decision);
 	wait_free(w);
 	done(user, &r);
+}
+
+static bool start(struct pool_wait *w)
+{
+	w->dial = dial_start(intercept_proxy(w->pool->intercept), w->flow, (w->flags & POOL_ASKED) != 0, on_dial, w);
+	if (!w->dial)
+		return false;
+	w->makes = true;
+	w->pool->n++;
+	return true;
+}
+
+static void on_queue_due(struct due *d)
+{
+	fail_unrecorded(container_of(d, struct pool_wait, due), "timeout", "no connection to this host came free in time");
+}
+
+static bool enqueue(struct pool_wait *w)
+{
+	struct pool *p = w->pool;
+
+	if (p->nqueue >= POOL_QUEUE_MAX)
+		return false;
+	TAILQ_REMOVE(&p->waits, w, link);
+	TAILQ_INSERT_TAIL(&p->queue, w, link);
+	p->nqueue++;
+	w->queued = true;
+	w->due.over = on_queue_due;
+	due_set(intercept_dues(p->intercept), &w->due, POOL_QUEUE_MS);
+	return true;
+}
+
+static bool room_for(struct pool *p, const struct dest *d);
+
+/* One that followed goes on by itself; others may follow it. */
+static void go_alone(struct pool_wait *w)
+{
+	struct pool *p = w->pool;
+	bool room = !is_waited_for(p, &w->dest, w->flags) && room_for(p, &w->dest);
+
+	if (!(room ? start(w) : enqueue(w)))
+		fail_unrecorded(w, "limit", "too many connections to this host, or in all");
 }
 
 static struct pool_wait *find_orphan(struct pool *p)
@@ -301,20 +384,62 @@ static bool is_there(const struct pool *p, const struct origin *o)
  * so the search begins anew. */
 static void release(struct pool *p, struct origin *o)
 {
-	struct pool_wait *w, *leader;
+	struct pool_wait *w;
 
 	while ((w = find_orphan(p))) {
 		w->orphan = false;
 		if (o && is_there(p, o) && join(w, o))
 			continue;
-		/* Not itself: it still counts as one that makes its own. */
-		w->orphan = true;
-		leader = find_leader(p, &w->dest, w->flags);
-		w->orphan = false;
-		w->leader = leader;
-		if (!leader)
+		w->leader = find_leader(p, &w->dest, w->flags);
+		if (!w->leader)
 			go_alone(w);
 	}
+}
+
+/* --- the queue --- */
+
+/* false: it goes on waiting. */
+static bool serve_one(struct pool_wait *w)
+{
+	struct pool *p = w->pool;
+	struct origin *o = find_idle(p, &w->dest, w->flags);
+	struct pool_wait *leader;
+
+	if (o && join(w, o))
+		return true;
+	leader = find_leader(p, &w->dest, w->flags);
+	o = leader ? NULL : find_coming(p, &w->dest, w->flags);
+	if (!leader && !o && !room_for(p, &w->dest))
+		return false;
+	leave_queue(w);
+	w->leader = leader;
+	w->expects = o;
+	if (!leader && !o && !start(w))
+		fail_unrecorded(w, "limit", "too many connections at a time");
+	return true;
+}
+
+static bool serve_first(struct pool *p)
+{
+	struct pool_wait *w, *full = NULL;
+
+	TAILQ_FOREACH(w, &p->queue, link) {
+		if (full && full->flags == w->flags && dest_equal(&full->dest, &w->dest))
+			continue;
+		if (serve_one(w))
+			return true;
+		full = w;
+	}
+	return false;
+}
+
+static void on_serve(struct turn_item *i)
+{
+	struct pool *p = container_of(i, struct pool, serve);
+
+	/* From the front again: a wait's `done` may change everything. */
+	while (serve_first(p))
+		;
 }
 
 void pool_cancel(struct pool_wait *w)
@@ -455,8 +580,8 @@ static void on_dial(void *user, struct dial_result *d)
 	}
 }
 
-/* One more connection to d: makes room where only idle ones are in the way. `but`: a wait that is to make it, and counts already; or NULL. */
-static bool room_for(struct pool *p, const struct dest *d, const struct pool_wait *but)
+/* One more connection to d: makes room where only idle ones are in the way. */
+static bool room_for(struct pool *p, const struct dest *d)
 {
 	size_t same = 0;
 	struct origin *o, *spare = NULL, *spare_same = NULL;
@@ -472,13 +597,13 @@ static bool room_for(struct pool *p, const struct dest *d, const struct pool_wai
 		}
 	}
 	TAILQ_FOREACH(w, &p->waits, link)
-		same += w != but && !w->leader && !w->expects && !w->orphan && dest_equal(&w->dest, d);
+		same += w->makes && dest_equal(&w->dest, d);
 	if (same >= POOL_PER_HOST) {
 		if (spare_same)
 			spare_same->class->close(spare_same);
 		return spare_same != NULL;
 	}
-	if (p->n - (but ? 1 : 0) >= POOL_MAX) {
+	if (p->n >= POOL_MAX) {
 		if (spare)
 			spare->class->close(spare);
 		return spare != NULL;
@@ -488,17 +613,23 @@ static bool room_for(struct pool *p, const struct dest *d, const struct pool_wai
 
 struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, pool_done *done, void *user)
 {
-	struct pool_wait *w, *leader = find_leader(p, &f->dest, flags);
-	struct origin *coming = leader ? NULL : find_coming(p, &f->dest, flags);
+	struct pool_wait *w = calloc(1, sizeof(*w));
+	bool room;
 
-	if ((!leader && !coming && !room_for(p, &f->dest, NULL)) || !(w = calloc(1, sizeof(*w))))
+	if (!w)
 		return NULL;
-	*w = (struct pool_wait){ .pool = p, .flow = f, .dest = f->dest, .flags = flags, .leader = leader, .expects = coming,
-				 .done = done, .user = user };
+	*w = (struct pool_wait){ .pool = p, .flow = f, .dest = f->dest, .flags = flags, .done = done, .user = user };
+	w->leader = find_leader(p, &f->dest, flags);
+	w->expects = w->leader ? NULL : find_coming(p, &f->dest, flags);
 	TAILQ_INSERT_TAIL(&p->waits, w, link);
-	p->n++;
-	if (leader || coming || start(w))
+	if (w->leader || w->expects)
 		return w;
+	room = !is_waited_for(p, &f->dest, flags) && room_for(p, &f->dest);
+	if (room ? start(w) : enqueue(w)) {
+		/* Something may be idle already that those in the queue can have. */
+		post_serve(p);
+		return w;
+	}
 	wait_free(w);
 	return NULL;
 }
@@ -515,6 +646,8 @@ struct pool *pool_new(struct intercept *i)
 	p->decide = intercept_proxy(i)->decide;
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->waits);
+	TAILQ_INIT(&p->queue);
+	p->serve.run = on_serve;
 	p->watch.changed = on_policy;
 	decide_watch_add(p->decide, &p->watch);
 	return p;
@@ -529,5 +662,6 @@ void pool_free(struct pool *p)
 	decide_watch_remove(&p->watch);
 	while ((o = TAILQ_FIRST(&p->all)))
 		o->class->close(o);
+	turn_drop(&p->serve);
 	free(p);
 }

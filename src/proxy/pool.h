@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * pool: connections to origins. It gives an exchange one that is idle, or makes a new one: dials (dial), and verifies the certificate
- * (tlsb) before anything of a request may be sent. The key is (destination, TLS) and what an idle connection was opened under: it is
- * used again only under the same generation of the policy, after the policy was asked about its address, and for at most
- * POOL_IDLE_MS; a new policy closes all idle ones.
+ * (tlsb) before anything of a request may be sent. Where there are as many as there may be, whoever asks waits in turn. The key is
+ * (destination, TLS) and what an idle connection was opened under: it is used again only under the same generation of the policy,
+ * after the policy was asked about its address, and for at most POOL_IDLE_MS; a new policy closes all idle ones.
  */
 #ifndef SBX_PROXY_POOL_H
 #define SBX_PROXY_POOL_H
@@ -15,6 +15,8 @@
 #define POOL_IDLE_MS 60000
 #define POOL_PER_HOST 64
 #define POOL_MAX 256
+#define POOL_QUEUE_MAX 1024 /* requests that wait for one of these */
+#define POOL_QUEUE_MS 60000
 
 struct intercept;
 struct pool_wait;
@@ -27,7 +29,7 @@ enum pool_flags {
 
 struct pool_result {
 	struct origin *origin; /* NULL: there is none, and the rest says why */
-	/* As of dial.h: a refusal by the policy, or "unresolved", "unreachable", "log", "limit", or "upstream_cert" (text tells why). */
+	/* As of dial.h: a refusal by the policy, or "unresolved", "unreachable", "timeout", "log", "limit", or "upstream_cert" (text tells why). */
 	struct decision decision;
 	bool recorded; /* the permission stands in the log, an end must follow */
 };
@@ -40,7 +42,7 @@ void pool_free(struct pool *p); /* closes every origin */
  * (a refusal in *ret: the log cannot be written). */
 struct origin *pool_take(struct pool *p, struct flow *f, unsigned int flags, struct decision *ret);
 /* A new connection. f as of dial_start; where it is recorded already (a second try), no second record is written. done is called once, from the
- * loop, unless pool_cancel comes first. NULL: out of memory or too many. While a connection to the same destination is being
+ * loop, unless pool_cancel comes first. NULL: out of memory, or too many wait. While a connection to the same destination is being
  * made that may turn out to be HTTP/2, others wait for it and share it then. */
 struct pool_wait *pool_dial(struct pool *p, struct flow *f, unsigned int flags, pool_done *done, void *user);
 void pool_cancel(struct pool_wait *w);

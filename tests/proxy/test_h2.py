@@ -328,6 +328,55 @@ class Streams(Case):
         self.assertEqual(len(o.requests), 40)
         self.assertLessEqual(o.server.accepted, 20)
 
+    def held_origin(self):
+        """An HTTP/1.1 origin that answers once it is released, and what to set for that."""
+        go = threading.Event()
+
+        def app(c, line, f, b):
+            go.wait(3 * harness.WAIT)
+            plain(line.split()[1])(c, line, f, b)
+
+        o = self.origin(app)
+        self.addCleanup(go.set)
+        return o, go
+
+    def test_a_burst_to_http1(self):
+        """Past 64 connections requests wait for one, whoever came first is first, and those that are cancelled leave."""
+        o, go = self.held_origin()
+        p = self.proxy("ok.test:443")
+        sessions = [self.client(p), self.client(p)]
+        numbers = [[c.request(path=f"/{k}/{i}") for i in range(100)] for k, c in enumerate(sessions)]
+        wait_for(lambda: o.server.accepted == 64 and len(o.requests) == 64, "64 at the origin")
+        for n in numbers[1][-10:]:
+            sessions[1].h2.reset_stream(n, Codes.CANCEL)
+        sessions[1].flush()
+        go.set()
+        for k, c in enumerate(sessions):
+            bodies = [c.result(n).body for n in numbers[k][:100 - 10 * k]]
+            self.assertEqual(bodies, [b"/%d/%d" % (k, i) for i in range(len(bodies))])
+        numbers = [sessions[0].request(path=f"/again/{i}") for i in range(100)]
+        self.assertEqual([sessions[0].result(n).status for n in numbers], [200] * 100)
+        self.assertLessEqual(o.server.accepted, 64)
+        self.assertEqual(len(o.requests), 290)
+
+    def test_more_than_may_wait(self):
+        """64 are under way, 1,024 wait, and the next two are refused."""
+        o, go = self.held_origin()
+        p = self.proxy("ok.test:443")
+        sessions = [self.client(p) for _ in range(11)]
+        numbers = [[c.request() for _ in range(100 if c is not sessions[-1] else 24)] for c in sessions]
+        wait_for(lambda: len(o.requests) == 64, "64 at the origin")
+        waiting = [self.tls(p) for _ in range(66)]
+        for tls in waiting:
+            tls.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        wait_for(lambda: len(p.records("decision", reason="limit")) == 2, "two refusals")
+        go.set()
+        for c, of_c in zip(sessions, numbers):
+            self.assertEqual({c.result(n).status for n in of_c}, {200})
+        heads = sorted(tls.recv().split(b"\r\n")[0] for tls in waiting)
+        self.assertEqual(heads, [b"HTTP/1.1 200 OK"] * 64 + [b"HTTP/1.1 503 Service Unavailable"] * 2)
+        self.assertLessEqual(o.server.accepted, 64)
+
     def test_an_origin_that_takes_few(self):
         o = self.h2_origin(text(b"x"), {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 3})
         p = self.proxy("ok.test:443")
