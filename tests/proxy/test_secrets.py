@@ -414,6 +414,39 @@ def test_a_change_and_a_removal_act_on_open_connections(world, proxy, admin):
 
 
 @pytest.mark.odd_log
+def test_a_locked_store_refuses_what_it_cannot_fill_in(world, proxy, admin):
+    """H16"""
+    from door import read_response
+    admin.set()
+    key = "ab" * 32
+    kdf = {"salt": "00" * 16, "n": 1024, "r": 8, "p": 1}
+    conn = TLS_PLAIN.open(proxy)
+
+    def store(**message):
+        assert admin.ask(message) == {"ok": True}
+        admin.settle()
+
+    def ask():
+        conn.send(TLS_PLAIN.request())
+        return read_response(conn).status
+
+    try:
+        store(op="store-protect", protection="passphrase", id="01" * 16, kdf=kdf, key=key)
+        assert ask() == 200
+        store(op="store-lock")
+        assert ask() == 503
+        store(op="store-unlock", key=key, expires=0)
+        conn = TLS_PLAIN.open(proxy)
+        assert ask() == 200
+    finally:
+        store(op="store-unlock", key=key, expires=0)
+        store(op="store-protect", protection="none", id="", kdf=None, key=None)
+        (proxy.keeper.place / "state/sbx/keeper/secrets/secrets.index.json").unlink()
+        (proxy.keeper.place / "state/sbx/keeper/secrets/key.json").unlink()
+    assert [r.get("authorization") for r in arrived(world)] == [[f"Bearer {REAL}"]] * 2
+
+
+@pytest.mark.odd_log
 def test_what_was_spliced_is_cut_when_a_secret_comes(world, proxy, admin):
     from test_policy import ends, spliced
     conn = spliced(proxy)
