@@ -174,9 +174,10 @@ static int outfit_env(const json_t *profile, const char *workdir, json_t *out)
 	return r;
 }
 
-static int outfit_file(json_t *out, const char *path, const char *mode, json_t *content)
+/* signin: the file is only for sandboxes that are signed in so, NULL: for all. */
+static int outfit_file(json_t *out, const char *path, const char *mode, const char *signin, json_t *content)
 {
-	return json_array_append_new(out, json_pack("{s:s, s:s, s:o}", "path", path, "mode", mode, "content", content));
+	return json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:s*}", "path", path, "mode", mode, "content", content, "oauth", signin));
 }
 
 static int outfit_files(const json_t *profile, const char *workdir, json_t *out)
@@ -191,10 +192,11 @@ static int outfit_files(const json_t *profile, const char *workdir, json_t *out)
 		bool quoted = str_ends(path, ".json") || str_ends(path, ".toml");
 		json_t *content = profile_expand(json_string_value(json_object_get(f, "content")), workdir, AGENT_HOME, quoted);
 
-		if (outfit_file(out, path + 2, json_string_value(json_object_get(f, "mode")), content) < 0)
+		if (outfit_file(out, path + 2, json_string_value(json_object_get(f, "mode")),
+				json_string_value(json_object_get(f, "oauth")), content) < 0)
 			r = -ENOMEM;
 	}
-	return notes && outfit_file(out, notes + 2, "0644", notes_text(profile)) < 0 ? -ENOMEM : r;
+	return notes && outfit_file(out, notes + 2, "0644", NULL, notes_text(profile)) < 0 ? -ENOMEM : r;
 }
 
 int agents_outfit(const json_t *profile, const char *workdir, json_t **ret, struct err *err)

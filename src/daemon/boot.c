@@ -141,9 +141,9 @@ static int add_outfit(const struct sandbox *s, json_t *spec)
 	return r;
 }
 
-static int add_signins(json_t *o, struct err *err)
+static int add_signins(const struct sandbox *s, json_t *o, struct err *err)
 {
-	json_t *list = signins_json(err);
+	json_t *list = signins_json(&s->daemon->dirs, err);
 
 	if (!list)
 		return err_code(err);
@@ -161,7 +161,7 @@ static int spec_fd(const struct sandbox *s, const struct settings *set, struct e
 		json_decref(o);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 	}
-	r = add_signins(o, err);
+	r = add_signins(s, o, err);
 	if (r == 0)
 		r = template_resolve(s->daemon->dirs.cache, s->row.template, o, err);
 	if (r == 0) {

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/own.h"
+#include "daemon/agents.h"
 #include "wire/oauthdef.h"
 
 /* A key that Claude Code makes with a token would be the guest's: it is for those who pay by use, who store a key. */
@@ -41,21 +43,53 @@ static const char google[] =
 
 static const char *const builtin[] = { anthropic, openai, google };
 
-json_t *signins_json(struct err *err)
+/* One more, unless it does not go with those that are there. Takes one's reference. */
+static int add(json_t *list, json_t *one, struct oauthdef_list *room, struct err *err)
 {
-	auto_free struct oauthdef_list *l = calloc(1, sizeof(*l));
+	int r = json_array_append_new(list, one) < 0 ? err_errno(err, ENOMEM, "the sign-ins") : oauthdef_read_list(list, room, err);
+
+	if (r < 0)
+		(void)json_array_remove(list, json_array_size(list) - 1);
+	return r;
+}
+
+static void add_profiles(json_t *list, const struct env_dirs *dirs, struct oauthdef_list *room)
+{
+	json_t *all = NULL;
+	const json_t *profile;
+	struct err err = { 0 };
+	size_t i;
+
+	if (agents_list(dirs, &all, &err) < 0)
+		log_warn("event=signins error=\"%s\"", err.msg);
+	json_array_foreach(json_object_get(all, "agents"), i, profile) {
+		json_t *one;
+		size_t n;
+
+		json_array_foreach(json_object_get(profile, "oauth"), n, one)
+			/* The last places are for what is built in. */
+			if (json_array_size(list) + ARRAY_LEN(builtin) >= OAUTHDEF_MAX || add(list, json_incref(one), room, &err) < 0)
+				log_warn("event=signins agent=%s error=\"%s\"", json_string_value(json_object_get(profile, "name")),
+					 err.kind ? err.msg : "too many");
+	}
+	json_decref(all);
+}
+
+json_t *signins_json(const struct env_dirs *dirs, struct err *err)
+{
+	auto_free struct oauthdef_list *room = calloc(1, sizeof(*room));
 	json_t *list = json_array();
+	struct err why = { 0 };
 	json_error_t e;
 
-	if (!l || !list) {
+	if (!room || !list) {
 		(void)err_errno(err, ENOMEM, "the sign-ins");
 		json_decref(list);
 		return NULL;
 	}
+	add_profiles(list, dirs, room);
 	for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
-		(void)json_array_append_new(list, json_loads(builtin[i], JSON_REJECT_DUPLICATES, &e));
-	if (oauthdef_read_list(list, l, err) == 0)
-		return list;
-	json_decref(list);
-	return NULL;
+		if (add(list, json_loads(builtin[i], JSON_REJECT_DUPLICATES, &e), room, &why) < 0)
+			log_info("event=signins replaced=\"%s\"", why.msg);
+	return list;
 }

@@ -7,9 +7,11 @@
 
 #include <jansson.h>
 
+#include "base/env.h"
 #include "base/err.h"
 
-/* An array that oauthdef_read_list takes; a new reference. NULL with err. */
-json_t *signins_json(struct err *err);
+/* An array that oauthdef_read_list takes; a new reference. NULL with err. What any agent's profile says (`oauth`), and what is built in, where no
+ * profile has that service or its endpoints. */
+json_t *signins_json(const struct env_dirs *dirs, struct err *err);
 
 #endif

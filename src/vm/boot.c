@@ -59,10 +59,38 @@ static void on_setup(void *user, const json_t *reply, const struct err *err)
 	machine_started(m);
 }
 
+static bool is_in(const json_t *names, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(names, i, one)
+		if (str_eq(json_string_value(one), name))
+			return true;
+	return false;
+}
+
+/* The agent's files: those that are for a sandbox that is signed in are left out where it is not. NULL: there are none. */
+static json_t *files_for(const struct machine *m)
+{
+	json_t *files = m->spec->files ? json_array() : NULL, *one;
+	size_t i;
+
+	json_array_foreach(m->spec->files, i, one) {
+		const char *signin = json_string_value(json_object_get(one, "oauth"));
+		json_t *file = signin && !is_in(netdoor_signed_in(m->net), signin) ? NULL : json_copy(one);
+
+		(void)json_object_del(file, "oauth");
+		if (file)
+			(void)json_array_append_new(files, file);
+	}
+	return files;
+}
+
 static json_t *setup_request(const struct machine *m)
 {
 	const struct spec *s = m->spec;
-	json_t *layers = json_array(), *workspaces = json_array(), *o;
+	json_t *layers = json_array(), *workspaces = json_array(), *files = files_for(m), *o;
 	uint8_t entropy[ENTROPY_BYTES];
 	char hex[2 * ENTROPY_BYTES + 1];
 	struct timespec now;
@@ -82,7 +110,8 @@ static json_t *setup_request(const struct machine *m)
 		      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "entropy", hex, "machine_id", s->machine_id,
 		      "layers", layers, "disk", (int)QEMU_DISK_TARGET, "workspaces", workspaces, "env", s->env, "fs",
 		      s->nworkspaces > 0, "network", 1, "ca", netdoor_ca(m->net), "ca_hash",
-		      netdoor_ca_hash(m->net), "files", s->files);
+		      netdoor_ca_hash(m->net), "files", files);
+	json_decref(files);
 	return o;
 }
 

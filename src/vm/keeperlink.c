@@ -16,6 +16,8 @@
 #include "wire/keepermsg.h"
 #include "wire/oauthmsg.h"
 
+DEFINE_AUTO(json, json_t *, json_decref);
+
 #define READY_MS 5000
 #define REPLY_S 5
 
@@ -56,9 +58,10 @@ static int exchange(int fd, const struct buf *out, char *in, size_t *ret_n, stru
 		r = errno == EPIPE ? -ECONNRESET : errno == EAGAIN ? -ETIMEDOUT : -errno;
 	if (r < 0)
 		return err_errno(err, -r, "cannot ask sbx-keeper");
+	/* That something has changed is news to nobody here. */
 	do
 		n = recv(fd, in, KEEPERMSG_MAX_BYTES, 0);
-	while (n < 0 && errno == EINTR);
+	while ((n < 0 && errno == EINTR) || (n > 0 && secretmsg_is_changed(in, (size_t)n)));
 	if (n <= 0)
 		return err_errno(err, n == 0 ? ECONNRESET : errno == EAGAIN ? ETIMEDOUT : errno,
 				 "sbx-keeper did not answer");
@@ -107,7 +110,27 @@ static int define(int fd, const json_t *signins, struct err *err)
 	return r == 0 ? secretmsg_decode_ok(in, n, err) : r;
 }
 
-static int attach(const struct keepermsg_request *q, const json_t *signins, struct keepermsg_reply *ret, struct err *err)
+/* The sign-ins that are in force, which an agent's files may depend on. What cannot be told is none. */
+static json_t *signed_in(int fd)
+{
+	auto_free struct secretmsg_list *l = calloc(1, sizeof(*l));
+	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
+	json_t *names = json_array();
+	struct err err = { 0 };
+	struct buf out;
+	size_t n;
+
+	buf_init(&out, 256);
+	if (l && in && secretmsg_encode(&(struct secretmsg_request){ .op = SECRETMSG_BINDINGS }, &out) == 0 &&
+	    exchange(fd, &out, in, &n, &err) == 0 && secretmsg_decode_list(in, n, l, &err) == 0)
+		for (size_t i = 0; i < l->n; i++)
+			if (l->of[i].refresh[0])
+				(void)json_array_append_new(names, json_string(l->of[i].name));
+	buf_done(&out);
+	return names;
+}
+
+static int attach(const struct keepermsg_request *q, const json_t *signins, struct keepermsg_reply *ret, json_t **ret_names, struct err *err)
 {
 	const struct timeval none = { 0 };
 	auto_fd int fd = connect_keeper(err);
@@ -123,15 +146,19 @@ static int attach(const struct keepermsg_request *q, const json_t *signins, stru
 	r = define(fd, signins, err);
 	if (r < 0)
 		return r;
+	json_decref(*ret_names);
+	*ret_names = signed_in(fd);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	return TAKE_FD(fd);
 }
 
-int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_ca, char ret_hash[KEEPERMSG_HASH], struct err *err)
+int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_ca, char ret_hash[KEEPERMSG_HASH], json_t **ret_signed_in,
+		      struct err *err)
 {
 	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
 	struct keepermsg_request q = { .op = KEEPERMSG_ATTACH };
+	auto_(json) json_t *names = NULL;
 	char *ca = NULL;
 	int fd;
 
@@ -139,9 +166,9 @@ int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_
 		return err_set(err, ERR_INVALID, EINVAL, "the sandbox's id is no UUID");
 	if (!reply)
 		return err_errno(err, ENOMEM, "the keeper");
-	fd = attach(&q, signins, reply, err);
+	fd = attach(&q, signins, reply, &names, err);
 	if (fd == -ECONNRESET)
-		fd = attach(&q, signins, reply, err);
+		fd = attach(&q, signins, reply, &names, err);
 	if (fd < 0)
 		return fd;
 	ca = strdup(reply->ca);
@@ -151,5 +178,7 @@ int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_
 	}
 	*ret_ca = ca;
 	memcpy(ret_hash, reply->ca_hash, KEEPERMSG_HASH);
+	if (ret_signed_in)
+		*ret_signed_in = TAKE_PTR(names);
 	return fd;
 }

@@ -58,6 +58,7 @@ struct netdoor {
 	struct netproc proc;  /* none while RESTING */
 	struct netctl *ctl;   /* owned */
 	char ca_hash[KEEPERMSG_HASH]; /* of the sandbox's own CA; "": not known */
+	json_t *signed_in;    /* owned; the sign-ins in force when the keeper was first there; NULL: it was not yet */
 	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
 	uv_timer_t rest, answer, resolver, keeper, asks_told;
@@ -205,7 +206,7 @@ static int attach_keeper(struct netdoor *n)
 {
 	struct err err;
 	char *ca = NULL;
-	int fd = keeperlink_attach(n->spec->id, n->spec->signins, &ca, n->ca_hash, &err);
+	int fd = keeperlink_attach(n->spec->id, n->spec->signins, &ca, n->ca_hash, n->signed_in ? NULL : &n->signed_in, &err);
 
 	if (fd < 0) {
 		char text[sizeof(n->problems[0])];
@@ -593,6 +594,7 @@ void netdoor_free(struct netdoor *n)
 	own_close_p(&n->tried);
 	own_close_p(&n->good);
 	json_decref(n->asks);
+	json_decref(n->signed_in);
 	free(n->ca);
 	uv_close((uv_handle_t *)&n->rest, handle_closed);
 	uv_close((uv_handle_t *)&n->answer, handle_closed);
@@ -616,6 +618,11 @@ pid_t netdoor_pid(const struct netdoor *n)
 const char *netdoor_ca(const struct netdoor *n)
 {
 	return n ? n->ca : NULL;
+}
+
+const json_t *netdoor_signed_in(const struct netdoor *n)
+{
+	return n ? n->signed_in : NULL;
 }
 
 const char *netdoor_ca_hash(const struct netdoor *n)

@@ -6,11 +6,13 @@
 #include "wire/profile.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "wire/oauthdef.h"
 #include "wire/ytree.h"
 
 #define EXPAND_MAX (4U << 20)
@@ -239,6 +241,7 @@ static int read_file(const struct ytree *y, json_t **ret, struct err *err)
 		{ "path", true, read_text, 1, PATH_BYTES, path_ok, "a path below ~/ without '.' and '..'" },
 		{ "mode", false, read_text, 4, 4, mode_ok, "an octal mode such as \"0600\"" },
 		{ "content", true, read_text, 0, CONTENT_MAX, text_ok, "a text of at most 64 KiB" },
+		{ "oauth", false, read_text, 1, 64, service_ok, "the name of a sign-in" },
 	};
 	int r = read_map(y, fields, ARRAY_LEN(fields), ret, err);
 
@@ -280,6 +283,41 @@ static int read_files(const struct ytree *y, const struct field *f, json_t **ret
 	return keep(TAKE_PTR(list), ret, err);
 }
 
+/* Any tree of strings. */
+static json_t *any(const struct ytree *y)
+{
+	json_t *v;
+
+	if (y->kind == YTREE_SCALAR)
+		return json_stringn(y->text, y->len);
+	v = y->kind == YTREE_MAP ? json_object() : json_array();
+	for (const struct ytree *m = y->first; m && v; m = m->next)
+		if ((y->kind == YTREE_MAP ? json_object_set_new(v, m->key, any(m)) : json_array_append_new(v, any(m))) < 0) {
+			json_decref(v);
+			v = NULL;
+		}
+	return v;
+}
+
+/* What wire/oauthdef.h says. */
+static int read_signins(const struct ytree *y, const struct field *f, json_t **ret, struct err *err)
+{
+	auto_(json) json_t *list = json_array();
+	auto_free struct oauthdef_list *l = calloc(1, sizeof(*l));
+
+	if (!list || !l)
+		return err_errno(err, ENOMEM, "the profile");
+	if (y->kind != YTREE_LIST || y->n > f->max)
+		return wrong(y, f, err);
+	for (const struct ytree *m = y->first; m; m = m->next) {
+		if (json_array_append_new(list, any(m)) < 0)
+			return err_errno(err, ENOMEM, "the profile");
+		if (oauthdef_read_list(list, l, err) < 0)
+			return err_wrap(err, "line %u", m->line);
+	}
+	return keep(TAKE_PTR(list), ret, err);
+}
+
 static const struct field profile_fields[] = {
 	{ "name", true, read_text, 1, PROFILE_NAME_SIZE, profile_name_ok, "a name of a-z, 0-9 and '-', at most 31 characters, not base" },
 	{ "description", false, read_text, 0, 120, line_ok, "one line of at most 120 bytes" },
@@ -292,7 +330,7 @@ static const struct field profile_fields[] = {
 	{ "secrets", false, read_list, 0, 16, service_ok, "a list of at most 16 services" },
 	{ "hosts", false, read_list, 0, 64, host_ok, "a list of at most 64 resources" },
 	{ "memory", false, read_number, 512, 1048576, NULL, "a number of MiB, 512 to 1048576" },
-	{ "oauth", false, read_list, 0, 0, line_ok, "an empty list in this version" },
+	{ "oauth", false, read_signins, 0, OAUTHDEF_MAX, NULL, "a list of at most 8 sign-ins" },
 };
 
 /* What is absent but has a form. */

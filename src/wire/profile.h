@@ -4,8 +4,8 @@
  * was checked:
  *
  *   {"name", "description", "command": [..], "install": {"npm": [..], "script", "user"} or absent, "version": [..],
- *    "env": {..}, "files": [{"path": "~/..", "mode": "0644", "content"}], "notes": "~/.." or absent, "secrets": [..],
- *    "hosts": [..], "memory_mib": N (0: none), "oauth": []}
+ *    "env": {..}, "files": [{"path": "~/..", "mode": "0644", "content", "oauth": ".." or absent}], "notes": "~/.." or absent, "secrets": [..],
+ *    "hosts": [..], "memory_mib": N (0: none), "oauth": [DEF of oauthdef.h]}
  *
  * No I/O.
  */

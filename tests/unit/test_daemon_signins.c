@@ -7,13 +7,15 @@
 #include "unit.h"
 #include "wire/oauthdef.h"
 
+static struct env_dirs dirs;
+
 static void they_are_what_the_keeper_takes(void **state)
 {
 	static struct oauthdef_list l;
 	const struct oauthdef *d = NULL;
 	struct err err = { 0 };
 	struct dest to;
-	json_t *list = signins_json(&err);
+	json_t *list = signins_json(&dirs, &err);
 
 	assert_non_null(list);
 	assert_int_equal(oauthdef_read_list(list, &l, &err), 0);
@@ -36,7 +38,7 @@ static void they_are_what_the_keeper_takes(void **state)
 static void they_are_written_as_they_are_read(void **state)
 {
 	static struct oauthdef_list a, b;
-	json_t *list = signins_json(NULL), *again;
+	json_t *list = signins_json(&dirs, NULL), *again;
 
 	assert_int_equal(oauthdef_read_list(list, &a, NULL), 0);
 	again = oauthdef_write_list(&a);

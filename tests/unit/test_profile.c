@@ -88,7 +88,8 @@ static void keys_that_are_wrong(void **state)
 	refused(HEAD "env: {A: 1, A: 2}\n", "line 3: 'A' is there twice");
 	refused(HEAD "install:\n  npm: [x]\n  as: root\n", "line 5: there is no key 'as'");
 	refused(HEAD "files:\n- path: ~/a\n", "line 4: 'content' is missing");
-	refused(HEAD "oauth: [x]\n", "line 3: 'oauth' must be an empty list");
+	refused(HEAD "oauth: x\n", "line 3: 'oauth' must be a list of at most 8 sign-ins");
+	refused(HEAD "oauth:\n  - service: x\n    token: [http://a.test/t]\n", "line 4: the sign-in has no valid \"token\"");
 }
 
 static void values_that_are_wrong(void **state)

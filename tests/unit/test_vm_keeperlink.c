@@ -81,13 +81,21 @@ static void attached_is_only_this_sandbox(void **state)
 	auto_fd int a = -1, b = -1, c = -1;
 	char in[1000];
 	struct err err = { 0 };
+	static const char define[] = "{\"op\":\"oauth-define\",\"services\":[]}";
+	json_t *names = NULL;
 
-	a = keeperlink_attach(A, NULL, &ca_a, hash, &err);
+	a = keeperlink_attach(A, NULL, &ca_a, hash, &names, &err);
 	if (a < 0)
 		fail_msg("%s", err.msg);
-	b = keeperlink_attach(B, NULL, &ca_b, hash, &err);
-	c = keeperlink_attach(A, NULL, &again, hash, &err);
+	b = keeperlink_attach(B, NULL, &ca_b, hash, NULL, &err);
+	c = keeperlink_attach(A, NULL, &again, hash, NULL, &err);
 	assert_true(b >= 0 && c >= 0);
+	assert_true(json_is_array(names) && json_array_size(names) == 0);
+	json_decref(names);
+	/* What can be signed in at has been said: nobody says it later. */
+	assert_true(send(a, define, strlen(define), MSG_NOSIGNAL) > 0);
+	assert_true(recv(a, in, sizeof(in), 0) > 0);
+	assert_non_null(strstr(in, "denied"));
 	assert_string_equal(ca_a, again);
 	assert_int_equal(strlen(hash), 8);
 	assert_string_not_equal(ca_a, ca_b);
@@ -108,7 +116,7 @@ static void ten_at_once_start_one(void **state)
 		pids[i] = fork();
 		if (pids[i] == 0) {
 			char *ca = NULL;
-			int fd = keeperlink_attach(A, NULL, &ca, hash, NULL);
+			int fd = keeperlink_attach(A, NULL, &ca, hash, NULL, NULL);
 
 			free(ca);
 			_exit(fd >= 0 && write(fds[1], "x", 1) == 1 ? 0 : 1);
@@ -133,14 +141,14 @@ static void ten_at_once_start_one(void **state)
 static void one_that_died_is_started_again(void **state)
 {
 	auto_free char *before = NULL, *after = NULL;
-	auto_fd int a = keeperlink_attach(A, NULL, &before, hash, NULL), b = -1;
+	auto_fd int a = keeperlink_attach(A, NULL, &before, hash, NULL, NULL), b = -1;
 	pid_t first = keeper_pid();
 	char c;
 
 	assert_true(a >= 0 && first > 1);
 	assert_int_equal(kill(first, SIGKILL), 0);
 	assert_int_equal(recv(a, &c, 1, 0), 0);
-	b = keeperlink_attach(A, NULL, &after, hash, NULL);
+	b = keeperlink_attach(A, NULL, &after, hash, NULL, NULL);
 	assert_true(b >= 0);
 	assert_int_not_equal(keeper_pid(), first);
 	assert_string_equal(before, after);
@@ -151,8 +159,8 @@ static void nonsense_is_an_error(void **state)
 	struct err err = { 0 };
 	char *ca = NULL;
 
-	assert_int_equal(keeperlink_attach("x", NULL, &ca, hash, &err), -EINVAL);
-	assert_int_equal(keeperlink_attach(A "0", NULL, &ca, hash, &err), -EINVAL);
+	assert_int_equal(keeperlink_attach("x", NULL, &ca, hash, NULL, &err), -EINVAL);
+	assert_int_equal(keeperlink_attach(A "0", NULL, &ca, hash, NULL, &err), -EINVAL);
 	assert_null(ca);
 }
 
@@ -188,7 +196,7 @@ static void a_keeper_of_another_kind(void **state)
 			_exit(0);
 		}
 		err = (struct err){ 0 };
-		assert_true(keeperlink_attach(A, NULL, &ca, hash, &err) < 0);
+		assert_true(keeperlink_attach(A, NULL, &ca, hash, NULL, &err) < 0);
 		assert_null(ca);
 		assert_non_null(strstr(err.msg, "sbx-keeper"));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
