@@ -130,7 +130,7 @@ static int run(struct work *w, struct guestexec *g, int *ret_status, struct err 
 static int install(struct work *w, const char *user, json_t *argv, const char *what, struct err *err)
 {
 	auto_(json) json_t *owned = argv;
-	struct guestexec g = { .user = user, .argv = argv, .timeout_ms = INSTALL_MS, .out = on_says };
+	struct guestexec g = { .user = user, .argv = owned, .timeout_ms = INSTALL_MS, .out = on_says };
 	int status, r = run(w, &g, &status, err);
 
 	if (r < 0)
@@ -191,7 +191,7 @@ static int install_all(struct work *w, struct err *err)
 static int ask(struct work *w, const char *user, json_t *argv, struct err *err)
 {
 	auto_(json) json_t *owned = argv, *env = json_pack("{s:s}", "HOME", "/tmp");
-	struct guestexec g = { .user = user, .argv = argv, .env = env, .timeout_ms = ASK_MS, .out = on_answer };
+	struct guestexec g = { .user = user, .argv = owned, .env = env, .timeout_ms = ASK_MS, .out = on_answer };
 	int status, r;
 
 	buf_consume(&w->answer, buf_len(&w->answer));
