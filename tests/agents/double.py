@@ -3,7 +3,8 @@
 Completions, Google's Gemini; HTTP/1.1 over TLS, any number of requests per connection, streamed (SSE) where that is asked for.
 
 Each plays one scene: to the first request that brings tools, a call of the agent's own shell tool with COMMAND; to one that
-brings a tool's result, a closing sentence, CLOSING. What brings no tools (titles, routing, counting) gets something short.
+brings a tool's result, a closing sentence, CLOSING. What brings no tools (titles, routing, counting) gets something short. At MIRROR stands what the
+request's credential header was, in the answer's head and body.
 
 A request is right where the service's header holds the real key, whole and once, and no other field, and neither path nor body,
 holds it or a placeholder where a credential belongs. What is not right is answered with 401, as a provider would, and noted: `faults`.
@@ -18,7 +19,9 @@ import urllib.parse
 
 COMMAND = "printf 'by the agent\\n' >made-by-agent"
 CLOSING = "The file is there, as asked."
-THINKING = 120  # seconds a connection may be idle
+MIRROR = "/mirror"
+IDLE = 120  # seconds a connection may be idle
+PULSE = 5   # seconds between signs of life of an answer that is held back
 
 ANTHROPIC, OPENAI, GOOGLE = "api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com"
 # By host: the header that carries the key, and what stands before the key in it.
@@ -34,6 +37,7 @@ class Doubles:
         self.keys, self.log = dict(keys), log
         self.changed = threading.Condition()
         self.requests = []
+        self.holding, self.held = False, False
 
     def note(self, record):
         with self.changed:
@@ -45,6 +49,23 @@ class Doubles:
     def reset(self):
         with self.changed:
             self.requests.clear()
+
+    def hold(self):
+        """From now on closing sentences wait for release(); `held` says that one does."""
+        with self.changed:
+            self.holding, self.held = True, False
+
+    def release(self):
+        with self.changed:
+            self.holding = False
+            self.changed.notify_all()
+
+    def is_held(self):
+        """Waits a little; whether it has to go on."""
+        with self.changed:
+            self.held = self.held or self.holding
+            self.changed.notify_all()
+            return not self.changed.wait_for(lambda: not self.holding, PULSE)
 
     @property
     def faults(self):
@@ -94,7 +115,7 @@ def handler(doubles):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = THINKING
+    timeout = IDLE
     doubles = None
 
     def log_message(self, *args):
@@ -127,6 +148,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except ValueError:
             asked = {}
         path = urllib.parse.urlsplit(self.path)
+        if path.path == MIRROR:
+            self.mirror(record)
+            return
         answer = ROUTES.get(record["host"])
         if self.headers.get("upgrade"):
             self.whole(426, {"error": {"type": "invalid_request_error", "message": "no WebSocket here"}})
@@ -146,19 +170,44 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(text)
         return True
 
-    def stream(self, events, named=True, end=None):
-        """events: dicts, an SSE event each; named: their type is the event's name."""
+    def mirror(self, record):
+        held = " ".join(v for n, v in record["headers"] if n == SERVICES[record["host"]][0])
+        text = f"mirror: {held}\n{urllib.parse.quote(held, safe='')}\n{base64.b64encode(held.encode()).decode()}\n".encode()
+        self.send_response(200)
+        self.send_header("X-Mirror", held)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def stream(self, events, named=True, end=None, pulse=None):
+        """events: dicts, an SSE event each; named: their type is the event's name; pulse: the event that is repeated after the first one for as long as
+        the test holds the answer back."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        texts = [(f"event: {e['type']}\n" if named else "") + f"data: {json.dumps(e)}\n\n" for e in events]
-        for text in texts + ([end] if end else []):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(text.encode()), text.encode()))
-            self.wfile.flush()
+        for n, event in enumerate(events):
+            self.event(event, named)
+            while n == 0 and pulse and self.doubles.is_held():
+                self.event(pulse, named)
+        if end:
+            self.chunk(end)
         self.wfile.write(b"0\r\n\r\n")
         return True
+
+    def event(self, event, named):
+        self.chunk((f"event: {event['type']}\n" if named else "") + f"data: {json.dumps(event)}\n\n")
+
+    def chunk(self, text):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(text.encode()), text.encode()))
+        self.wfile.flush()
+
+
+def is_closing(said):
+    """Whether an answer, or a part of it, is the last one."""
+    return CLOSING in json.dumps(said)
 
 
 # Anthropic: POST /v1/messages, /v1/messages/count_tokens.
@@ -186,7 +235,7 @@ def anthropic(h, path, asked):
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": {"output_tokens": 10}},
         {"type": "message_stop"},
-    ])
+    ], pulse={"type": "ping"} if is_closing(block) else None)
 
 
 def anthropic_block(asked):
@@ -222,7 +271,8 @@ def openai(h, path, asked):
                        "delta": item["content"][0]["text"]})
     events += [{"type": "response.output_item.done", "output_index": 0, "item": item},
                {"type": "response.completed", "response": response}]
-    return h.stream([dict(e, sequence_number=n) for n, e in enumerate(events)])
+    return h.stream([dict(e, sequence_number=n) for n, e in enumerate(events)],
+                    pulse=dict(events[0], type="response.in_progress", sequence_number=0) if is_closing(item) else None)
 
 
 # The shell tools of Codex's models, and OpenCode's, each with its arguments; and the one that runs JavaScript, in which the shell is a function.
@@ -292,7 +342,9 @@ def google(h, path, asked):
               "modelVersion": path.rsplit("/", 1)[-1].split(":")[0], "responseId": "double"}
     if verb == "generateContent":
         return h.whole(200, answer)
-    return h.stream([answer], named=False)
+    # A piece of text first, then the rest.
+    piece = dict(answer, candidates=[{"content": {"role": "model", "parts": [{"text": "."}]}, "index": 0}])
+    return h.stream([piece, answer] if is_closing(answer) else [answer], named=False, pulse=piece if is_closing(answer) else None)
 
 
 def google_part(asked):

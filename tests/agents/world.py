@@ -45,7 +45,7 @@ class Server(http.server.ThreadingHTTPServer):
         return self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), peer
 
     def finish_request(self, request, peer):
-        request.settimeout(double.THINKING)
+        request.settimeout(double.IDLE)
         request.do_handshake()
         super().finish_request(request, peer)
 
