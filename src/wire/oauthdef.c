@@ -160,7 +160,7 @@ static int check_bindings(const struct oauthdef *d, struct err *err)
 static int read_access(const json_t *o, struct oauthdef *d, struct err *err)
 {
 	const json_t *a = json_object_get(o, "access"), *hosts = json_object_get(a, "hosts"), *v;
-	char form[8], header[SECRETMSG_NAME], format[SECRETMSG_TEXT], place[DEST_HOST_MAX + SECRETMSG_TEXT];
+	char form[8], header[SECRETMSG_NAME] = "", format[SECRETMSG_TEXT] = "", place[DEST_HOST_MAX + SECRETMSG_TEXT];
 	size_t i;
 
 	if (!json_is_object(a) || json_object_size(a) != 5 || text(a, "form", form, sizeof(form)) < 0 ||
