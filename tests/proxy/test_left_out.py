@@ -12,7 +12,7 @@ LEFT_OUT = {
     "F13, F15, F22": "the list has no such numbers",
     "F27 with all of its origins": "test_garden has those that this machine has",
     "G: HTTP/2": "test_h2, test_grpc",
-    "H, I, L01, L02: credentials": "test_secrets; docs/secrets.md says what of them is not there yet",
+    "H, I, L01, L02: credentials": "test_credentials tells which is where; docs/secrets.md says what of them is not there yet",
     "J06: thirty minutes": "long.py websocket",
     "K05-K08: packets, frames, vsock": "the guest has no network card and no vsock; tests/vm looks at the machine",
     "M02, M09 (60 s)": "long.py slow, soak.py --minutes 5",
