@@ -150,6 +150,7 @@ static void fail(struct dial *d, const char *reason)
 	(void)str_format(text, sizeof(text), "%s %s", dest,
 		       str_eq(reason, "unresolved") ? "has no address: there is no such name, or the name servers do not answer"
 		       : str_eq(reason, "limit")    ? "is one of too many names or connections at a time"
+		       : str_eq(reason, "timeout")  ? "does not answer: no connection in time"
 						    : "cannot be reached");
 	decide_refuse(d->proxy->decide, reason, text, &dn);
 	if (d->flow->recorded)
@@ -159,7 +160,7 @@ static void fail(struct dial *d, const char *reason)
 
 static void on_total(uv_timer_t *t)
 {
-	fail(t->data, "unreachable");
+	fail(t->data, "timeout");
 }
 
 /* --- connecting --- */

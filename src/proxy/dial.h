@@ -2,7 +2,7 @@
  *
  * dial: from an allowed flow to a connected chan. It resolves the flow's name (resolve), asks the kernel about each address (route) and
  * the policy about each address (decide), writes the decision's record, and connects: to addresses that passed and to no other,
- * 250 ms apart, families in turn (RFC 8305), 10 s in all. Where the host has an upstream proxy, it asks that one for a tunnel to the
+ * 250 ms apart, families in turn (RFC 8305), 10 s in all ("timeout"). Where the host has an upstream proxy, it asks that one for a tunnel to the
  * address that passed; it never falls back to a direct connection. host.docker.internal is the host's loopback.
  *
  * The record: a refusal, or, before the first packet to the destination, the permission. After done the flow has
@@ -29,7 +29,7 @@ struct dial;
 struct dial_result {
 	struct chan *chan;         /* owned by the callee, not reading yet; NULL: no connection */
 	struct policy_address at;  /* with chan: where to, and what the kernel said about it */
-	struct decision decision;  /* without chan: why. A refusal by policy, or "unresolved", "unreachable", "log", "limit" */
+	struct decision decision;  /* without chan: why. A refusal by policy, or "unresolved", "unreachable", "timeout", "log", "limit" */
 	bool recorded_allow;       /* without chan: the permission stands in the log, and an end must follow */
 };
 

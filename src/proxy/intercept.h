@@ -30,7 +30,7 @@ struct intercept_start {
 	enum intercept_kind kind;
 	struct flow flow;  /* req 0; conn, entry and dest are set. Not recorded */
 	/* Set: the connection is refused, and that is recorded already. Say so in words (a 403 inside whatever it speaks; 502 for "unresolved"
-	 * and "unreachable"), forward nothing. NULL: decide each request. Borrowed for the call. */
+	 * and "unreachable", 504 for "timeout"), forward nothing. NULL: decide each request. Borrowed for the call. */
 	const struct decision *refusal;
 	const char *asked; /* the rule by which the user allowed the connection: it need not ask about its requests, too. NULL; borrowed likewise */
 };

@@ -21,6 +21,7 @@
 #include "proxy/h2b.h"
 #include "proxy/intercept.h"
 #include "proxy/proxy.h"
+#include "proxy/tls.h"
 #include "proxy/tlsb.h"
 #include "proxy/tlsf.h"
 
@@ -546,7 +547,7 @@ static void on_tls(void *user, struct chan *c, const char *why, long verify)
 		fail(w, "upstream_cert", text);
 	} else {
 		(void)str_format(text, sizeof(text), "no TLS with %s: %s", host, why);
-		fail(w, "unreachable", text);
+		fail(w, str_eq(why, TLS_TOO_LONG) ? "timeout" : "unreachable", text);
 	}
 	release(p, NULL);
 }

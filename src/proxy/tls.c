@@ -153,7 +153,7 @@ static void finish(struct tls *t, const char *why)
 static void fail(struct tls *t, int error)
 {
 	if (t->state == HANDSHAKE) {
-		finish(t, error == -ETIMEDOUT ? "the TLS handshake took too long" : "the connection ended in the TLS handshake");
+		finish(t, error == -ETIMEDOUT ? TLS_TOO_LONG : "the connection ended in the TLS handshake");
 		return;
 	}
 	if (t->state == OPEN)

@@ -14,6 +14,9 @@
 #include "proxy/chan.h"
 #include "proxy/due.h"
 
+/* The `why` of a handshake that did not end before its deadline. */
+#define TLS_TOO_LONG "the TLS handshake took too long"
+
 struct tls;
 
 /* c: the TLS chan, for chan_own, the handshake is complete. NULL: it failed, why is one line (borrowed until the call returns), verify is
