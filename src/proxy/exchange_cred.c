@@ -18,7 +18,8 @@
 static void refuse_credential(struct exchange *x, const char *reason)
 {
 	x->flow.injected = "none:refused";
-	exchange_refuse(x, str_eq(reason, "limit") ? 431 : 403, reason, inject_text(reason));
+	/* 426 is what clients that can do without a WebSocket take for "not here". */
+	exchange_refuse(x, str_eq(reason, "limit") ? 431 : str_eq(reason, "websocket") ? 426 : 403, reason, inject_text(reason));
 }
 
 static void use_injection(struct exchange *x, struct secretmsg_injection *i)

@@ -225,8 +225,8 @@ static const char *check_field(const struct httpmsg *m, uint32_t at, const struc
 		return cookies_are_harmless(value) ? NULL : "foreign_credential";
 	if (!is_carrier(name, i->where == SECRETMSG_HEADER ? i->header : "") || !value[0])
 		return NULL;
-	if (!i->none[0] && is_placeholder(value, i->placeholder))
-		return NULL;
+	if (is_placeholder(value, i->placeholder) && (!i->none[0] || str_eq(i->none, "websocket")))
+		return i->none[0] ? "websocket" : NULL;
 	return is_any_placeholder(value, all) ? "placeholder_wrong_host" : "foreign_credential";
 }
 
@@ -277,6 +277,8 @@ const char *inject_text(const char *reason)
 		return "this host gets its credential from sbx, and the request brings another";
 	if (str_eq(reason, "placeholder_wrong_host"))
 		return "the request carries the placeholder of a secret that is not for it";
+	if (str_eq(reason, "websocket"))
+		return "no WebSocket gets a credential from sbx: ask by HTTP";
 	return "the request's head is too large for its credential";
 }
 

@@ -53,6 +53,33 @@ static const char *apply(const char *path, const char *name, const char *value)
 	return why;
 }
 
+static void no_websocket(void **state)
+{
+	static const char *const own[] = { "authorization", "Bearer " PLACEHOLDER, NULL }, *const mine[] = { "authorization", "Bearer mine", NULL },
+				 *const none[] = { "accept", "*/*", NULL };
+	static struct secretmsg_list all;
+	static const struct {
+		const char *const *fields;
+		const char *why;
+	} cases[] = { { own, "websocket" }, { mine, "foreign_credential" }, { none, "" } };
+
+	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+		struct secretmsg_injection i = injection();
+		const char *why;
+		struct httpmsg m;
+		int at;
+
+		request(&m, "/", cases[n].fields);
+		m.websocket = true;
+		why = inject_apply(&m, &i, &all);
+		assert_string_equal(why ? why : "", cases[n].why);
+		assert_string_equal(i.none, "websocket");
+		at = httpmsg_find(&m, HTTPMSG_F_AUTHORIZATION, 0);
+		assert_true(at < 0 || !strstr(httpmsg_value(&m, at), VALUE));
+		httpmsg_done(&m);
+	}
+}
+
 static void only_the_placeholder(void **state)
 {
 	assert_null(apply("/", "accept", "*/*"));
@@ -222,7 +249,7 @@ static void a_full_buffer_takes_nothing(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_the_placeholder), cmocka_unit_test(into_a_query),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
+		cmocka_unit_test(no_websocket), cmocka_unit_test(only_the_placeholder), cmocka_unit_test(into_a_query),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
 		cmocka_unit_test(base64_wherever_it_begins), cmocka_unit_test(a_full_buffer_takes_nothing),
 	};
 
