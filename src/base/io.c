@@ -94,7 +94,7 @@ int io_read_file(int dirfd, const char *path, size_t max_bytes, char **ret, size
 	return 0;
 }
 
-int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode)
+static int replace_file(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode, bool sync)
 {
 	char tmp[300];
 	auto_fd int fd = -1;
@@ -106,7 +106,7 @@ int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t 
 	if (fd < 0)
 		return -errno;
 	r = io_write_all(fd, bytes, n);
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && sync && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && renameat(dirfd, tmp, dirfd, name) < 0)
 		r = -errno;
@@ -114,9 +114,19 @@ int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t 
 		(void)unlinkat(dirfd, tmp, 0);
 		return r;
 	}
-	if (dirfd >= 0)
+	if (dirfd >= 0 && sync)
 		(void)fsync(dirfd);
 	return 0;
+}
+
+int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode)
+{
+	return replace_file(dirfd, name, bytes, n, mode, true);
+}
+
+int io_write_file_whole(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode)
+{
+	return replace_file(dirfd, name, bytes, n, mode, false);
 }
 
 int io_set_nonblock(int fd, bool on)

@@ -24,6 +24,8 @@ int io_read_to_end(int fd, struct buf *out);
 int io_read_file(int dirfd, const char *path, size_t max_bytes, char **ret, size_t *ret_n);
 /* Replaces dirfd/name atomically: temporary file, fsync, rename, fsync of the directory. */
 int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode);
+/* The same without waiting for the disk: readers see the old or the new one, a crash may leave an empty one. */
+int io_write_file_whole(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode);
 int io_set_nonblock(int fd, bool on);
 /* A pair of connected CLOEXEC stream sockets. */
 int io_socketpair(int fds[2]);

@@ -41,18 +41,18 @@ static const struct netdoor_port door = {
 
 int network_open(struct err *err)
 {
-	first_port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err);
-	return first_port < 0 ? first_port : 0;
-}
-
-int network_prepare(struct err *err)
-{
 	struct netfilter f = { .device = NETDEV_NAME, .address = NETGATE_ADDRESS, .port = NETGATE_PORT,
 			       .dns_port = NETGATE_DNS_PORT };
 	int r;
 
 	if ((r = netfilter_apply(&f, err)) < 0 || (r = netdev_up("dummy", NETGATE_ADDRESS, NETGATE_PREFIX, err)) < 0)
 		return r;
+	first_port = ports_open(PORT, io_now_ms() + PORT_TIMEOUT_MS, err);
+	return first_port < 0 ? first_port : 0;
+}
+
+int network_prepare(struct err *err)
+{
 	return ident_network(ADDRESS, GATEWAY, err);
 }
 

@@ -9,10 +9,10 @@
 #include "guest/guest.h"
 #include "guest/vars.h"
 
-/* Opens the door's port, which is the last thing that a guest does before it waits to be told who it is: whoever freezes
- * machines takes it as the sign. Bounded wait. */
+/* What is the same in every sandbox: the device and nftables, and the door's port. Opening that is the last thing that a
+ * guest does before it waits to be told who it is: whoever freezes machines takes it as the sign. Bounded wait. */
 int network_open(struct err *err);
-/* The device, nftables and the files that name it, in the new root. Blocks: part of setup_run. */
+/* The files that name it, in the new root. Blocks: part of setup_run. */
 int network_prepare(struct err *err);
 /* The loop's part: listens, and opens the network door. After network_prepare. */
 int network_start(struct guest *g, struct err *err);

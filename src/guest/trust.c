@@ -102,7 +102,7 @@ static int put(const char *dir, const char *name, const char *old, const char *t
 	r = io_mkdirs(dir, 0755);
 	if (r == 0) {
 		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = fd < 0 ? -errno : io_write_file_atomic(fd, name, text, strlen(text), 0644);
+		r = fd < 0 ? -errno : io_write_file_whole(fd, name, text, strlen(text), 0644);
 	}
 	return r < 0 ? err_errno(err, -r, "cannot write %s/%s in the sandbox", dir, name) : 0;
 }
@@ -174,7 +174,7 @@ static int put_java(const char *pem)
 	r = trust_java((const uint8_t *)store, n, pem, (int64_t)now.tv_sec * 1000, &out);
 	if (r > 0) {
 		dir = open(JAVA_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = dir < 0 ? -errno : io_write_file_atomic(dir, JAVA_NAME, buf_bytes(&out), buf_len(&out), 0644);
+		r = dir < 0 ? -errno : io_write_file_whole(dir, JAVA_NAME, buf_bytes(&out), buf_len(&out), 0644);
 	}
 	buf_done(&out);
 	return r;

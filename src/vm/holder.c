@@ -32,6 +32,7 @@
 #define LOCK_WAIT_MS 5000
 #define FAILED_MS 60000
 #define IDLE_EXIT_S 1800
+#define LOOK_MS 10000 /* whether it is time to end */
 #define IDLE_EXIT_MAX_S 86400
 
 enum held_state { FREE, MAKING, READY, FAILED };
@@ -59,7 +60,8 @@ struct holder {
 	uv_poll_t listener;
 	int listen_fd;
 	uv_timer_t idle;
-	uint64_t idle_ms;
+	uint64_t idle_ms, asked_ms;
+	int runtime; /* owned: the directory of the socket */
 	struct held held[HELD_MAX];
 	struct client *clients;
 	size_t nclients;
@@ -274,7 +276,7 @@ static void on_listener(uv_poll_t *p, int status, int events)
 		log_warn("event=refused");
 		return;
 	}
-	(void)uv_timer_again(&h->idle);
+	h->asked_ms = io_now_ms();
 	c = calloc(1, sizeof(*c));
 	if (!c || uv_poll_init(&h->loop, &c->poll, fd) < 0) {
 		free(c);
@@ -289,19 +291,21 @@ static void on_listener(uv_poll_t *p, int status, int events)
 	(void)uv_poll_start(&c->poll, UV_READABLE | UV_DISCONNECT, on_client);
 }
 
+/* Nobody has asked for long, or nobody can ask any more: the directory was removed. */
 static void on_idle(uv_timer_t *t)
 {
 	struct holder *h = t->data;
+	bool gone = faccessat(h->runtime, HOLDER_SOCKET, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 
-	if (h->nclients > 0)
+	if (!gone && (h->nclients > 0 || io_now_ms() - h->asked_ms < h->idle_ms))
 		return;
-	log_info("event=ended reason=idle");
+	log_info("event=ended reason=%s", gone ? "unreachable" : "idle");
 	uv_stop(&h->loop);
 }
 
 /* --- its life --- */
 
-static int listen_at(const char *runtime, int *ret_lock, struct err *err)
+static int listen_at(const char *runtime, int *ret_dir, int *ret_lock, struct err *err)
 {
 	auto_fd int dir = open(runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -1;
 	int r, fd;
@@ -318,6 +322,7 @@ static int listen_at(const char *runtime, int *ret_lock, struct err *err)
 	if (fd < 0)
 		return err_errno(err, -fd, "cannot listen on %.300s/%s", runtime, HOLDER_SOCKET);
 	*ret_lock = TAKE_FD(lock);
+	*ret_dir = TAKE_FD(dir);
 	return fd;
 }
 
@@ -332,7 +337,7 @@ static int serve_all(uint64_t idle_s, struct err *err)
 		r = env_ensure(dirs.runtime, err);
 	if (r < 0)
 		return r;
-	h.listen_fd = listen_at(dirs.runtime, &lock, err);
+	h.listen_fd = listen_at(dirs.runtime, &h.runtime, &lock, err);
 	if (h.listen_fd < 0)
 		return h.listen_fd;
 	for (size_t i = 0; i < HELD_MAX; i++)
@@ -342,7 +347,9 @@ static int serve_all(uint64_t idle_s, struct err *err)
 		return err_errno(err, ENOMEM, "cannot make an event loop");
 	h.loop.data = h.listener.data = h.idle.data = &h;
 	(void)uv_timer_init(&h.loop, &h.idle);
-	(void)uv_timer_start(&h.idle, on_idle, idle_s * 1000, idle_s * 1000);
+	h.idle_ms = idle_s * 1000;
+	h.asked_ms = io_now_ms();
+	(void)uv_timer_start(&h.idle, on_idle, LOOK_MS, LOOK_MS);
 	(void)uv_poll_start(&h.listener, UV_READABLE, on_listener);
 	log_info("event=ready pid=%d version=%s", (int)getpid(), SBX_VERSION);
 	(void)uv_run(&h.loop, UV_RUN_DEFAULT);
