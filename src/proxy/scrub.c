@@ -12,7 +12,15 @@
 #include "base/own.h"
 #include "base/str.h"
 
-#define NEEDLES 9
+#define NEEDLES 7
+
+/* How a text may write bytes: as they are, in a JSON string (RFC 8259 7), percent-encoded, in HTML. */
+enum form { RAW, JSON, PERCENT, ENTITY, FORMS };
+
+static const struct {
+	char escape; /* begins what does not stand for itself */
+	size_t most; /* bytes that one byte may take */
+} forms[FORMS] = { [JSON] = { '\\', 6 }, [PERCENT] = { '%', 3 }, [ENTITY] = { '&', 8 } };
 
 struct scrub {
 	struct {
@@ -51,21 +59,6 @@ static bool add(struct scrub *s, char *text)
 	return true;
 }
 
-static char *percent(const char *value)
-{
-	char *text = malloc(strlen(value) * 3 + 1), *at = text;
-
-	for (; text && *value; value++)
-		if (strchr("-_.~", *value) || (*value >= '0' && *value <= '9') || (*value >= 'a' && *value <= 'z') ||
-		    (*value >= 'A' && *value <= 'Z'))
-			*at++ = *value;
-		else
-			at += snprintf(at, 4, "%%%02X", (unsigned int)(uint8_t)*value);
-	if (text)
-		*at = 0;
-	return text;
-}
-
 /* What is the same in the base64 of every text in which the value stands at an offset of `before` modulo 3. */
 static char *base64_core(const char *value, size_t before)
 {
@@ -101,7 +94,6 @@ static char *url_alphabet(const char *b64)
 struct scrub *scrub_new(const struct secretmsg_injection *i)
 {
 	struct scrub *s = calloc(1, sizeof(*s));
-	char *encoded;
 	bool ok;
 
 	if (!s)
@@ -109,11 +101,6 @@ struct scrub *scrub_new(const struct secretmsg_injection *i)
 	buf_init(&s->held, SCRUB_HELD);
 	memcpy(s->placeholder, i->placeholder, sizeof(s->placeholder));
 	ok = add(s, strdup(i->value.s));
-	encoded = percent(i->value.s);
-	if (encoded && str_eq(encoded, i->value.s))
-		free(encoded);
-	else
-		ok = ok && add(s, encoded);
 	for (size_t before = 0; before < 3 && ok; before++) {
 		ok = add(s, base64_core(i->value.s, before));
 		if (ok && strpbrk(s->needles[s->n - 1].s, "+/"))
@@ -125,35 +112,183 @@ struct scrub *scrub_new(const struct secretmsg_injection *i)
 	return NULL;
 }
 
+/* --- forms --- */
+
+static int nibble(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+}
+
+/* n hexadecimal digits; -1: they are none. */
+static int hex(const uint8_t *s, size_t n)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (nibble(s[i]) < 0)
+			return -1;
+		v = v << 4 | nibble(s[i]);
+	}
+	return v;
+}
+
+/* s[0] is a backslash. */
+static size_t next_json(const uint8_t *s, size_t n, int *ret)
+{
+	if (n < 2 || (s[1] == 'u' && n < 6))
+		return 0;
+	/* \n and its like stand for no byte of a value. */
+	*ret = s[1] == 'u' ? hex(s + 2, 4) : strchr("\"\\/'", s[1]) ? s[1] : -1;
+	return s[1] == 'u' ? 6 : 2;
+}
+
+static size_t next_percent(const uint8_t *s, size_t n, int *ret)
+{
+	if (n < 3)
+		return 0;
+	*ret = hex(s + 1, 2);
+	return 3;
+}
+
+/* What stands between & and ; */
+static int entity(const char *s, size_t n)
+{
+	static const struct {
+		const char *name;
+		char c;
+	} named[] = { { "amp", '&' }, { "lt", '<' }, { "gt", '>' }, { "quot", '"' }, { "apos", '\'' } };
+	int v = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(named); i++)
+		if (strlen(named[i].name) == n && memcmp(named[i].name, s, n) == 0)
+			return named[i].c;
+	if (n < 2 || s[0] != '#')
+		return -1;
+	if (s[1] == 'x' || s[1] == 'X')
+		return hex((const uint8_t *)s + 2, n - 2);
+	for (size_t i = 1; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return -1;
+		v = v * 10 + s[i] - '0';
+	}
+	return v;
+}
+
+static size_t next_entity(const uint8_t *s, size_t n, int *ret)
+{
+	size_t end = 1;
+
+	while (end < n && end < forms[ENTITY].most && s[end] != ';')
+		end++;
+	if (end == n && n < forms[ENTITY].most)
+		return 0;
+	*ret = end < n && s[end] == ';' ? entity((const char *)s + 1, end - 1) : -1;
+	/* One that means nothing stands for itself. */
+	if (*ret >= 0)
+		return end + 1;
+	*ret = '&';
+	return 1;
+}
+
+/* The byte that stands at s, and how many it is written in; 0: more of them are needed. */
+static size_t next(enum form f, const uint8_t *s, size_t n, int *ret)
+{
+	if (n == 0)
+		return 0;
+	if (f == RAW || s[0] != (uint8_t)forms[f].escape) {
+		*ret = s[0];
+		return 1;
+	}
+	return f == JSON ? next_json(s, n, ret) : f == PERCENT ? next_percent(s, n, ret) : next_entity(s, n, ret);
+}
+
+/* Whether n bytes begin with needle i in that form: its length there, 0 (no), -1: as far as they go. */
+static ssize_t match(const struct scrub *s, size_t i, enum form f, const uint8_t *bytes, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t k = 0; k < s->needles[i].n; k++) {
+		int c = -1;
+		size_t took = next(f, bytes + at, n - at, &c);
+
+		if (took == 0)
+			return -1;
+		if (c != (uint8_t)s->needles[i].s[k] && !(f == PERCENT && c == '+' && s->needles[i].s[k] == ' '))
+			return 0;
+		at += took;
+	}
+	return (ssize_t)at;
+}
+
+static bool may_begin(const struct scrub *s, size_t i, enum form f, uint8_t c)
+{
+	return c == (uint8_t)s->needles[i].s[0] || (f != RAW && c == (uint8_t)forms[f].escape);
+}
+
+static size_t mask_raw(const struct scrub *s, size_t i, uint8_t *bytes, size_t n)
+{
+	size_t found = 0;
+	uint8_t *at = bytes;
+
+	while ((at = memmem(at, n - (size_t)(at - bytes), s->needles[i].s, s->needles[i].n))) {
+		memset(at, '*', s->needles[i].n);
+		found++;
+	}
+	return found;
+}
+
+static size_t mask_form(const struct scrub *s, size_t i, enum form f, uint8_t *bytes, size_t n)
+{
+	size_t found = 0;
+
+	/* Without one it would have been found as it is. */
+	if (n == 0 || !memchr(bytes, forms[f].escape, n))
+		return 0;
+	for (size_t at = 0; at < n; at++) {
+		ssize_t len = may_begin(s, i, f, bytes[at]) ? match(s, i, f, bytes + at, n - at) : 0;
+
+		if (len <= 0)
+			continue;
+		memset(bytes + at, '*', (size_t)len);
+		at += (size_t)len - 1;
+		found++;
+	}
+	return found;
+}
+
 size_t scrub_mask(const struct scrub *s, uint8_t *bytes, size_t n)
 {
 	size_t found = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		uint8_t *at = bytes;
-
-		while ((at = memmem(at, n - (size_t)(at - bytes), s->needles[i].s, s->needles[i].n))) {
-			memset(at, '*', s->needles[i].n);
-			found++;
-		}
+		found += mask_raw(s, i, bytes, n);
+		for (enum form f = JSON; f < FORMS; f++)
+			found += mask_form(s, i, f, bytes, n);
 	}
 	return found;
+}
+
+/* Where a match of that kind may have begun whose end is not there yet; before: only what is earlier counts. */
+static size_t unfinished(const struct scrub *s, size_t i, enum form f, const uint8_t *bytes, size_t n, size_t before)
+{
+	size_t most = s->needles[i].n * (f == RAW ? 1 : forms[f].most) - 1, at;
+
+	/* So that something may always go on: a value of many KiB, every byte of it escaped, is no echo. */
+	if (f != RAW && most > SCRUB_HELD / 2)
+		most = SCRUB_HELD / 2;
+	for (at = most < n ? n - most : 0; at < before; at++)
+		if (may_begin(s, i, f, bytes[at]) && match(s, i, f, bytes + at, n - at) < 0)
+			return at;
+	return before;
 }
 
 size_t scrub_safe(const struct scrub *s, const uint8_t *bytes, size_t n)
 {
 	size_t safe = n;
 
-	for (size_t i = 0; i < s->n; i++) {
-		size_t tail = s->needles[i].n - 1 < n ? s->needles[i].n - 1 : n;
-		const uint8_t *at = bytes + n - tail, *end = bytes + safe;
-
-		for (; at < end && (at = memchr(at, s->needles[i].s[0], (size_t)(end - at))); at++)
-			if (memcmp(at, s->needles[i].s, (size_t)(bytes + n - at)) == 0) {
-				safe = (size_t)(at - bytes);
-				break;
-			}
-	}
+	for (size_t i = 0; i < s->n; i++)
+		for (enum form f = RAW; f < FORMS; f++)
+			safe = unfinished(s, i, f, bytes, n, safe);
 	return safe;
 }
 
@@ -189,6 +324,29 @@ bool scrub_is_over(const struct scrub *s)
 	return s->ended && buf_len(&s->held) == 0;
 }
 
+/* --- heads --- */
+
+/* The length of a match that begins there; 0: none does. */
+static size_t match_any(const struct scrub *s, const char *at, size_t n)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (enum form f = RAW; f < FORMS; f++) {
+			ssize_t len = may_begin(s, i, f, (uint8_t)*at) ? match(s, i, f, (const uint8_t *)at, n) : 0;
+
+			if (len > 0)
+				return (size_t)len;
+		}
+	return 0;
+}
+
+static bool is_in(const struct scrub *s, const char *text)
+{
+	for (size_t n = strlen(text); n > 0; n--, text++)
+		if (match_any(s, text, n))
+			return true;
+	return false;
+}
+
 /* A new text for a field's value. */
 static int replace(const struct scrub *s, struct httpmsg *m, struct httpmsg_span *span)
 {
@@ -200,12 +358,10 @@ static int replace(const struct scrub *s, struct httpmsg *m, struct httpmsg_span
 
 	buf_init(&out, HTTPMSG_RESPONSE_HEAD_MAX);
 	for (char *at = text; at && *at && r == 0;) {
-		size_t i = 0;
+		size_t len = match_any(s, at, strlen(at));
 
-		while (i < s->n && strncmp(at, s->needles[i].s, s->needles[i].n) != 0)
-			i++;
-		r = i < s->n ? buf_append_str(&out, s->placeholder) : buf_append(&out, at, 1);
-		at += i < s->n ? s->needles[i].n : 1;
+		r = len ? buf_append_str(&out, s->placeholder) : buf_append(&out, at, 1);
+		at += len ? len : 1;
 	}
 	if (r == 0)
 		r = buf_append(&out, "", 1);
@@ -215,14 +371,6 @@ static int replace(const struct scrub *s, struct httpmsg *m, struct httpmsg_span
 		*span = (struct httpmsg_span){ .at = before, .n = (uint32_t)buf_len(&out) - 1 };
 	buf_done(&out);
 	return r;
-}
-
-static bool is_in(const struct scrub *s, const char *text)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (strstr(text, s->needles[i].s))
-			return true;
-	return false;
 }
 
 int scrub_head(const struct scrub *s, struct httpmsg *m)

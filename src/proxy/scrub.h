@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scrub: keeps a secret out of the response to the request that carried it. Looked for: the value, the value percent-encoded, and its base64
- * (both alphabets) wherever it begins in a longer encoded text. In heads a match becomes the placeholder, in bodies as many
- * asterisks as it has bytes. A server that means to betray its client's key has other ways (reversed, hexadecimal): this is
- * for servers that echo.
+ * scrub: keeps a secret out of the response to the request that carried it. Looked for: the value, and its base64 (both alphabets) wherever it
+ * begins in a longer encoded text; each as it is, and with any of its bytes escaped as JSON strings, percent-encoding or HTML write them. In heads a match becomes
+ * the placeholder, in bodies as many asterisks as it has bytes. A server that means to betray its client's key has other ways (reversed,
+ * hexadecimal): this is for servers that echo.
  */
 #ifndef SBX_PROXY_SCRUB_H
 #define SBX_PROXY_SCRUB_H

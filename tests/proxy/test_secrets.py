@@ -461,6 +461,11 @@ ENCODINGS = {
     "base64-shifted": base64.b64encode(b"ab" + REAL.encode() + b"tail"),
     "base64url": base64.urlsafe_b64encode(b"x" + REAL.encode()),
     "percent": "".join(c if c.isalnum() or c in "-_.~" else f"%{ord(c):02X}" for c in REAL).encode(),
+    "percent-lower": REAL.replace("/", "%2f").replace("+", "%2b").encode(),
+    "json": REAL.replace("/", "\\/").encode(),
+    "json-u": REAL.replace("/", "\\u002f").replace("+", "\\u002B").encode(),
+    "json-base64": base64.b64encode(b"??>" + REAL.encode() + b"~?~?~?").replace(b"/", b"\\/"),
+    "html": REAL.replace("/", "&#x2f;").encode(),
 }
 
 

@@ -138,19 +138,27 @@ static void into_a_query(void **state)
 	assert_string_equal(apply_query("/a?x=1&tok=" PLACEHOLDER, "/a?x=1&tok=sk-0123456789%2F%2Babc"), "");
 }
 
-static struct scrub *scrubber(void)
+static struct scrub *scrubber_of(const char *value)
 {
 	struct secretmsg_injection i = injection();
-	struct scrub *s = scrub_new(&i);
+	struct scrub *s;
+
+	(void)snprintf(i.value.s, sizeof(i.value.s), "%s", value);
+	s = scrub_new(&i);
 
 	assert_non_null(s);
 	return s;
 }
 
-/* What comes out of text that comes in pieces of step bytes. */
-static void through(const char *text, size_t step, char *out)
+static struct scrub *scrubber(void)
 {
-	struct scrub *s = scrubber();
+	return scrubber_of(VALUE);
+}
+
+/* What comes out of text that comes in pieces of step bytes. */
+static void through_of(const char *value, const char *text, size_t step, char *out)
+{
+	struct scrub *s = scrubber_of(value);
 	size_t n = strlen(text), found, ready, got = 0;
 	const uint8_t *rest;
 
@@ -173,6 +181,11 @@ static void through(const char *text, size_t step, char *out)
 	scrub_free(s);
 }
 
+static void through(const char *text, size_t step, char *out)
+{
+	through_of(VALUE, text, step, out);
+}
+
 static void pieces_of_a_body(void **state)
 {
 	/* Plain; percent-encoded; base64 at each of its three places; its beginning only, at the end. */
@@ -191,6 +204,48 @@ static void pieces_of_a_body(void **state)
 			through(texts[i][0], step, out);
 			assert_string_equal(out, texts[i][1]);
 		}
+}
+
+#define MARKS "pass\"w/o\\r&d <1'+ 2>"
+
+/* As JSON, percent-encoding and HTML write it: what stands between bars is masked, in whatever pieces it comes. */
+static void escaped(void **state)
+{
+	static const char *const texts[][2] = {
+		{ VALUE, "{\"k\":\"|sk-0123456789\\/+abc|\"}" },
+		{ VALUE, "|\\u0073\\u006b\\u002D0123456789\\u002f\\u002babc|" },
+		{ VALUE, "k=|sk-0123456789%2f%2babc|&" },
+		{ VALUE, "k=|%73k%2d0123456789/%2Babc|" },
+		{ VALUE, "<|sk-0123456789&#47;&#x2B;abc|>" },
+		{ VALUE, "\\n&amp%s\\u00s" },
+		{ MARKS, "{\"k\": \"\\\\|pass\\\"w/o\\\\r&d <1'+ 2>|\\\"\"}" },
+		{ MARKS, "\"|pass\\\"w\\/o\\\\r\\u0026d \\u003c1\\u0027+ 2\\u003E|\"" },
+		{ MARKS, "<p>|pass&quot;w/o\\r&amp;d &lt;1&#39;+ 2&gt;|</p>" },
+		{ MARKS, "<p>|pass&#34;w/o\\r&d &lt;1&apos;+ 2>|</p>" },
+		{ MARKS, "?k=|pass%22w%2fo%5cr%26d+%3C1%27%2B+2%3e|" },
+		{ MARKS, "|" MARKS "|" },
+		/* The base64 of "?>" and more has a slash, which some JSON writers escape. */
+		{ "k?>?>?>?>?>", "\"|az8+Pz4\\/Pj8+Pz|4=\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char text[160], want[160], out[160];
+		size_t n = 0;
+		bool inside = false;
+
+		for (const char *at = texts[i][1]; *at; at++)
+			if (*at == '|') {
+				inside = !inside;
+			} else {
+				text[n] = *at;
+				want[n++] = inside ? '*' : *at;
+			}
+		text[n] = want[n] = 0;
+		for (size_t step = 1; step <= n; step++) {
+			through_of(texts[i][0], text, step, out);
+			assert_string_equal(out, want);
+		}
+	}
 }
 
 static void base64_wherever_it_begins(void **state)
@@ -223,7 +278,9 @@ static void a_head(void **state)
 	httpmsg_reset(&m, DEST_HTTPS);
 	assert_int_equal(httpmsg_add(&m, "x-echo", 6, "Bearer " VALUE ";", strlen("Bearer " VALUE ";"), &why), 0);
 	assert_int_equal(httpmsg_add(&m, "x-else", 6, "as it is", 8, &why), 0);
-	assert_int_equal(scrub_head(s, &m), 1);
+	assert_int_equal(httpmsg_add(&m, "x-json", 6, "{\"k\":\"sk-0123456789\\/+abc\"}", 27, &why), 0);
+	assert_int_equal(scrub_head(s, &m), 2);
+	assert_string_equal(httpmsg_value(&m, 2), "{\"k\":\"" PLACEHOLDER "\"}");
 	assert_string_equal(httpmsg_value(&m, 0), "Bearer " PLACEHOLDER ";");
 	assert_string_equal(httpmsg_value(&m, 1), "as it is");
 	assert_int_equal(scrub_head(s, &m), 0);
@@ -250,7 +307,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_websocket), cmocka_unit_test(only_the_placeholder), cmocka_unit_test(into_a_query),      cmocka_unit_test(pieces_of_a_body), cmocka_unit_test(a_head),
-		cmocka_unit_test(base64_wherever_it_begins), cmocka_unit_test(a_full_buffer_takes_nothing),
+		cmocka_unit_test(base64_wherever_it_begins), cmocka_unit_test(escaped), cmocka_unit_test(a_full_buffer_takes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
