@@ -257,6 +257,17 @@ static int connect_as(int type, int dirfd, const char *name)
 	return TAKE_FD(fd);
 }
 
+int io_connect_now(int type, int dirfd, const char *name)
+{
+	int fd = connect_as(type | SOCK_NONBLOCK, dirfd, name);
+
+	if (fd >= 0 && fcntl(fd, F_SETFL, 0) < 0) {
+		(void)close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
 int io_unix_listen(int dirfd, const char *name, int backlog)
 {
 	return listen_as(SOCK_STREAM, dirfd, name, backlog);

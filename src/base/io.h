@@ -40,6 +40,8 @@ int io_unix_connect(int dirfd, const char *name);
 /* The same with SOCK_SEQPACKET: whole messages. */
 int io_packet_listen(int dirfd, const char *name, int backlog);
 int io_packet_connect(int dirfd, const char *name);
+/* Of either type (SOCK_STREAM, SOCK_SEQPACKET), and without waiting: -EAGAIN where too many wait to be accepted. The descriptor blocks. */
+int io_connect_now(int type, int dirfd, const char *name);
 /* The uid on the other end of a connected Unix socket. */
 int io_peer_uid(int fd, uid_t *ret);
 

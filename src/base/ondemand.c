@@ -8,12 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/env.h"
@@ -26,7 +25,7 @@
 #define LOCK_SLACK_MS 5000
 #define CONNECT_MS 5000
 #define LOG_TAIL 4096
-#define TICK_US 50000
+#define TICK_MS 10
 
 struct start {
 	const struct ondemand *o;
@@ -37,59 +36,41 @@ struct start {
 	off_t log_end; /* where this daemon's lines start in the log */
 };
 
-/* --- calls that cannot be given a deadline: a tick every 50 ms interrupts them --- */
+/* --- calls that cannot be given a deadline: they are made again and again, without a signal, so that any thread may --- */
 
-struct ticking {
-	struct sigaction old;
-};
-
-static void on_tick(int sig)
+/* false: the time is over, or it was cancelled. */
+static bool wait_a_little(uint64_t end_ms, int cancel)
 {
-}
+	struct pollfd p = { .fd = cancel > 0 ? cancel : -1, .events = POLLIN };
 
-static void ticking_begin(struct ticking *t)
-{
-	const struct sigaction sa = { .sa_handler = on_tick };
-	const struct itimerval every = { .it_interval.tv_usec = TICK_US, .it_value.tv_usec = TICK_US };
-
-	(void)sigaction(SIGALRM, &sa, &t->old);
-	(void)setitimer(ITIMER_REAL, &every, NULL);
-}
-
-static void ticking_end(const struct ticking *t)
-{
-	const struct itimerval never = { 0 };
-
-	(void)setitimer(ITIMER_REAL, &never, NULL);
-	(void)sigaction(SIGALRM, &t->old, NULL);
+	return io_now_ms() < end_ms && poll(&p, 1, TICK_MS) <= 0;
 }
 
 static int try_connect(const struct ondemand *o, int dir)
 {
 	uint64_t end = io_now_ms() + CONNECT_MS;
-	struct ticking t;
 	int fd;
 
-	ticking_begin(&t);
 	do
-		fd = o->packets ? io_packet_connect(dir, o->socket) : io_unix_connect(dir, o->socket);
-	while (fd == -EINTR && io_now_ms() < end);
-	ticking_end(&t);
-	return fd == -EINTR ? -ETIMEDOUT : fd;
+		fd = io_connect_now(o->packets ? SOCK_SEQPACKET : SOCK_STREAM, dir, o->socket);
+	while (fd == -EAGAIN && wait_a_little(end, o->cancel));
+	return fd == -EAGAIN ? -ETIMEDOUT : fd;
+}
+
+static int lock_within(int fd, int timeout_ms, int cancel)
+{
+	uint64_t end = io_now_ms() + (uint64_t)timeout_ms;
+	int r;
+
+	do
+		r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	while ((r == -EWOULDBLOCK || r == -EINTR) && wait_a_little(end, cancel));
+	return r == -EWOULDBLOCK || r == -EINTR ? -ETIMEDOUT : r;
 }
 
 int ondemand_lock(int fd, int timeout_ms)
 {
-	uint64_t end = io_now_ms() + (uint64_t)timeout_ms;
-	struct ticking t;
-	int r;
-
-	ticking_begin(&t);
-	do
-		r = flock(fd, LOCK_EX) < 0 ? -errno : 0;
-	while (r == -EINTR && io_now_ms() < end);
-	ticking_end(&t);
-	return r == -EINTR ? -ETIMEDOUT : r;
+	return lock_within(fd, timeout_ms, 0);
 }
 
 /* --- start --- */
@@ -213,7 +194,8 @@ static int await_ready(const struct start *s)
 	int wait = s->o->ready_ms;
 
 	for (;;) {
-		struct pollfd p[2] = { { .fd = s->notify, .events = POLLIN }, { .fd = s->alive, .events = POLLIN } };
+		struct pollfd p[3] = { { .fd = s->notify, .events = POLLIN }, { .fd = s->alive, .events = POLLIN },
+				       { .fd = s->o->cancel > 0 ? s->o->cancel : -1, .events = POLLIN } };
 		int fd = try_connect(s->o, s->dir);
 		uint64_t now = io_now_ms();
 
@@ -223,8 +205,10 @@ static int await_ready(const struct start *s)
 			return failed(s, "did not get ready in time");
 		if (wait > (int)(end - now))
 			wait = (int)(end - now);
-		if (poll(p, 2, wait) < 0 && errno != EINTR)
+		if (poll(p, 3, wait) < 0 && errno != EINTR)
 			return err_errno(s->err, errno, "cannot wait for %s", s->o->program);
+		if (p[2].revents)
+			return err_set(s->err, ERR_UNAVAILABLE, ECANCELED, "nobody waits for %s any more", s->o->program);
 		if (p[1].revents) {
 			fd = try_connect(s->o, s->dir);
 			return fd >= 0 ? fd : failed(s, "did not start");
@@ -255,7 +239,7 @@ static int start_daemon(const struct ondemand *o, int dir, bool *ret_started, st
 
 	if (lock < 0)
 		return err_errno(err, errno, "cannot open %s/%s", o->runtime_dir, name ? name : o->name);
-	r = ondemand_lock(lock, o->ready_ms + LOCK_SLACK_MS);
+	r = lock_within(lock, o->ready_ms + LOCK_SLACK_MS, o->cancel);
 	if (r < 0)
 		return err_errno(err, -r, "cannot lock %s/%s", o->runtime_dir, name);
 	fd = try_connect(o, dir);

@@ -2,7 +2,7 @@
  *
  * ondemand: a connection to a daemon of this user, which is started where it does not run. Ten callers at once start
  * one: whoever cannot connect takes RUNTIME/NAME.start.lock, tries once more, and only then starts it; the others wait
- * for the lock and find it running. Every wait has a deadline. SIGALRM is used while a call runs.
+ * for the lock and find it running. Every wait has a deadline. Any thread may call.
  *
  * The daemon is started in a session of its own with "/" as its folder, stdout and stderr at the end of its log, and
  * the write end of a pipe as descriptor 3, which it holds as long as it lives, so that one that ends early is noticed
@@ -24,6 +24,7 @@ struct ondemand {
 	const char *state_dir;   /* of the log */
 	const char *log;         /* name in it */
 	int ready_ms;            /* how long a start may take */
+	int cancel;              /* > 0: a descriptor (borrowed); once it is readable, waits fail soon */
 };
 
 /* A connected socket (blocking, owned by the caller), or negative with err. -ECONNREFUSED, ERR_UNAVAILABLE: nobody

@@ -61,6 +61,7 @@ struct netdoor {
 	json_t *signed_in;    /* owned; the sign-ins in force when the keeper was first there; NULL: it was not yet */
 	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
+	struct keeperlink_try *attaching; /* borrowed; NULL: not just now */
 	uv_timer_t rest, answer, resolver, keeper, asks_told;
 	uint64_t started_ms, ended_ms, rest_ms;
 	bool port_opened; /* by the guest, since the last proxy ended */
@@ -202,6 +203,15 @@ static int dead_end(void)
 	return pair[0];
 }
 
+static void no_keeper(struct netdoor *n, const char *why)
+{
+	char text[sizeof(n->problems[0])];
+
+	(void)str_format(text, sizeof(text), "connections that must be looked into fail, because sbx-keeper cannot be reached (%.250s)", why);
+	set_problem(n, PROBLEM_KEEPER, text);
+	(void)uv_timer_start(&n->keeper, on_keeper_time, KEEPER_MS, 0);
+}
+
 static int attach_keeper(struct netdoor *n)
 {
 	struct err err;
@@ -209,11 +219,7 @@ static int attach_keeper(struct netdoor *n)
 	int fd = keeperlink_attach(n->spec->id, n->spec->signins, &ca, n->ca_hash, n->signed_in ? NULL : &n->signed_in, &err);
 
 	if (fd < 0) {
-		char text[sizeof(n->problems[0])];
-
-		(void)str_format(text, sizeof(text), "connections that must be looked into fail, because sbx-keeper cannot be reached (%.250s)", err.msg);
-		set_problem(n, PROBLEM_KEEPER, text);
-		(void)uv_timer_start(&n->keeper, on_keeper_time, KEEPER_MS, 0);
+		no_keeper(n, err.msg);
 		return fd;
 	}
 	if (!n->ca)
@@ -235,13 +241,38 @@ static void add_extra_ca(struct netdoor *n)
 		n->ca = str_new("%s%s", own ? own : "", extra ? extra : "");
 }
 
+static void on_keeper(void *user, struct keeperlink_got *got, const struct err *err)
+{
+	struct netdoor *n = user;
+
+	n->attaching = NULL;
+	if (!got) {
+		no_keeper(n, err->msg);
+		return;
+	}
+	set_problem(n, PROBLEM_KEEPER, "");
+	/* What the guest trusts was given to it long ago, or it started without. */
+	if (!n->ca)
+		n->ca = TAKE_PTR(got->ca);
+	memcpy(n->ca_hash, got->ca_hash, KEEPERMSG_HASH);
+	if (!n->signed_in)
+		n->signed_in = TAKE_PTR(got->signed_in);
+	tell(n, json_pack("{s:s}", "op", "keeper"), got->fd);
+	free(got->ca);
+	json_decref(got->signed_in);
+	(void)close(got->fd);
+}
+
+/* A keeper that hangs must not make the machine's loop wait. */
 static void on_keeper_time(uv_timer_t *t)
 {
 	struct netdoor *n = t->data;
-	auto_fd int fd = n->ctl ? attach_keeper(n) : -1;
 
-	if (fd >= 0)
-		tell(n, json_pack("{s:s}", "op", "keeper"), fd);
+	if (!n->ctl || n->attaching)
+		return;
+	n->attaching = keeperlink_start(n->loop, n->spec->id, n->spec->signins, on_keeper, n);
+	if (!n->attaching)
+		no_keeper(n, "out of memory");
 }
 
 /* --- what the proxy says --- */
@@ -427,6 +458,7 @@ static void bury(struct netdoor *n, char *words, size_t size)
 	(void)uv_timer_stop(&n->answer);
 	(void)uv_timer_stop(&n->resolver);
 	(void)uv_timer_stop(&n->keeper);
+	keeperlink_cancel(TAKE_PTR(n->attaching));
 }
 
 /* A second after the last start, or later; and not before the guest knows of the old one's end. */

@@ -206,6 +206,75 @@ static void a_keeper_of_another_kind(void **state)
 	(void)close(d);
 }
 
+struct waiting {
+	uv_loop_t loop;
+	uv_timer_t timer;
+	pid_t keeper;
+	int got; /* -1: not yet; 0: nothing; 1 */
+	struct keeperlink_try *try; /* to be cancelled by the timer; NULL: the keeper goes on then */
+	bool ticked;
+};
+
+static void on_got(void *user, struct keeperlink_got *got, const struct err *err)
+{
+	struct waiting *w = user;
+
+	w->got = got != NULL;
+	if (!got)
+		return;
+	(void)close(got->fd);
+	free(got->ca);
+	json_decref(got->signed_in);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+	struct waiting *w = t->data;
+
+	w->ticked = true;
+	assert_int_equal(w->got, -1);
+	if (w->try)
+		keeperlink_cancel(w->try);
+	else
+		assert_int_equal(kill(w->keeper, SIGCONT), 0);
+	uv_close((uv_handle_t *)t, NULL);
+}
+
+static void attach_in_a_loop(pid_t keeper, bool cancel, int want)
+{
+	struct waiting w = { .keeper = keeper, .got = -1 };
+	struct keeperlink_try *try;
+	uint64_t begun = io_now_ms();
+
+	assert_int_equal(uv_loop_init(&w.loop), 0);
+	assert_int_equal(kill(keeper, SIGSTOP), 0);
+	try = keeperlink_start(&w.loop, A, NULL, on_got, &w);
+	assert_non_null(try);
+	w.try = cancel ? try : NULL;
+	(void)uv_timer_init(&w.loop, &w.timer);
+	w.timer.data = &w;
+	(void)uv_timer_start(&w.timer, on_tick, 100, 0);
+	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&w.loop), 0);
+	(void)kill(keeper, SIGCONT);
+	assert_true(w.ticked);
+	assert_int_equal(w.got, want);
+	/* Far less than what a keeper that hangs is waited for. */
+	assert_true(io_now_ms() - begun < 4000);
+}
+
+/* The loop goes on meanwhile, and need not wait for it at its end. */
+static void one_that_hangs_holds_up_nothing(void **state)
+{
+	auto_free char *ca = NULL;
+	auto_fd int fd = keeperlink_attach(A, NULL, &ca, hash, NULL, NULL);
+	pid_t keeper = keeper_pid();
+
+	assert_true(fd >= 0 && keeper > 1);
+	attach_in_a_loop(keeper, false, 1);
+	attach_in_a_loop(keeper, true, -1);
+}
+
 /* Runs this program once more from a directory that has sbx-keeper beside it. */
 static void move_beside_keeper(void)
 {
@@ -238,6 +307,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(ten_at_once_start_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_died_is_started_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_hangs_holds_up_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_keeper_of_another_kind, setup, teardown),
 	};
 
