@@ -71,6 +71,8 @@ static int op_config(struct proxy *p, struct message *m, struct err *err)
 			return err_set(err, ERR_INVALID, 0, "the id is not plain");
 	if (upstream_read(json_object_get(m->json, "upstream"), p->upstream, err) < 0)
 		return err_code(err);
+	if (json_is_true(json_object_get(m->json, "keeper")))
+		intercept_await_keeper(p);
 	journal_set_sandbox(p->journal, id);
 	decide_set_sandbox(p->decide, name);
 	decide_set_ask_seconds(p->decide, (unsigned int)ask);

@@ -17,7 +17,7 @@ struct creds {
 	struct decide *decide; /* borrowed */
 	struct mint_wait *wait, *wait_signins;
 	uint64_t generation;
-	bool known, knows_signins;
+	bool known, knows_signins, due;
 	struct oauthdef_list signins;
 	struct secretmsg_list list, gone;
 };
@@ -131,18 +131,29 @@ void creds_free(struct creds *c)
 	free(c);
 }
 
+/* Whether there is a keeper, or is to be one. */
+static bool keeper_due(const struct creds *c)
+{
+	return c->due || mint_ready(c->mint);
+}
+
+void creds_await(struct creds *c)
+{
+	c->due = true;
+}
+
 bool creds_bound(const struct creds *c, const struct dest *d)
 {
 	if (d->scheme != DEST_HTTPS)
 		return false;
 	if (!c->known || !c->knows_signins)
-		return mint_ready(c->mint);
+		return keeper_due(c);
 	return creds_has(c, d) || oauthdef_has_host(&c->signins, d);
 }
 
 bool creds_settled(const struct creds *c)
 {
-	return c->knows_signins || !mint_ready(c->mint);
+	return c->knows_signins || !keeper_due(c);
 }
 
 bool creds_has(const struct creds *c, const struct dest *d)
@@ -150,7 +161,7 @@ bool creds_has(const struct creds *c, const struct dest *d)
 	if (d->scheme != DEST_HTTPS)
 		return false;
 	if (!c->known)
-		return mint_ready(c->mint);
+		return keeper_due(c);
 	for (size_t i = 0; i < c->list.n; i++)
 		for (size_t b = 0; b < c->list.of[i].nbindings; b++)
 			if (dest_equal(&c->list.of[i].bindings[b].to, d))

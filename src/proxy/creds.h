@@ -2,8 +2,8 @@
  *
  * creds: which hosts this sandbox has credentials for, as the keeper says, and the question for one. No value is kept here: the keeper is
  * asked at each request (docs/secrets.md). The list is asked for at the start, on each new connection to the keeper, and whenever
- * the keeper says that it has changed. Before the first answer of a keeper that is there every https destination counts as bound: better
- * a connection looked into for nothing than one that escapes.
+ * the keeper says that it has changed. Before the first answer of a keeper that is there, or is to be, every https destination counts as
+ * bound: better a connection looked into for nothing, or refused, than one that escapes.
  */
 #ifndef SBX_PROXY_CREDS_H
 #define SBX_PROXY_CREDS_H
@@ -21,6 +21,8 @@ struct creds;
 /* Both borrowed. NULL: out of memory. */
 struct creds *creds_new(struct mint *m, struct decide *d);
 void creds_free(struct creds *c);
+/* There is to be a keeper, even while there is none. */
+void creds_await(struct creds *c);
 /* The keeper is new, or has news. */
 void creds_refresh(struct creds *c);
 

@@ -264,6 +264,11 @@ void intercept_set_keeper(struct proxy *p, int fd)
 		creds_refresh(p->intercept->creds);
 }
 
+void intercept_await_keeper(struct proxy *p)
+{
+	creds_await(p->intercept->creds);
+}
+
 struct intercept *intercept_new(struct proxy *p)
 {
 	struct intercept *i = calloc(1, sizeof(*i));

@@ -45,6 +45,8 @@ bool intercept_ready(const struct proxy *p);
 /* Control messages; the descriptors are owned by the callee. */
 void intercept_set_trust(struct proxy *p, int fd);
 void intercept_set_keeper(struct proxy *p, int fd);
+/* There is to be a keeper: until it has said what is bound, every https destination is. */
+void intercept_await_keeper(struct proxy *p);
 
 /* --- for the modules that intercept holds together --- */
 

@@ -182,8 +182,8 @@ static void tell_everything(struct netdoor *n)
 {
 	json_t *upstream = n->spec->upstream ? json_incref(n->spec->upstream) : json_null();
 
-	tell(n, json_pack("{s:s, s:s, s:s, s:o, s:I}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream,
-			  "last_ask", n->last_ask), -1);
+	tell(n, json_pack("{s:s, s:s, s:s, s:o, s:I, s:b}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream,
+			  "last_ask", n->last_ask, "keeper", 1), -1);
 	tell_trust(n);
 	tell_resolver(n);
 	tell_log(n);

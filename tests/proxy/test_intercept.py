@@ -565,6 +565,23 @@ class Refusals(Case):
         (pathlib.Path(self.tmp) / "guest-ca.pem").write_text(self.keeper.ca)
         self.assertEqual(self.get(p, "https://ok.test/"), b"x")
 
+    def test_a_keeper_that_is_to_come(self):
+        """What a keeper has bound is not known before it is there: nothing is relayed unseen meanwhile."""
+        o = self.origin(plain("x"))
+        p = harness.Proxy(self.net, ["ok.test:443"], trust=self.pki.trust, tls="auto", config={"keeper": True})
+        self.addCleanup(p.close)
+        stream = p.guest.connect("ok.test:443")
+        stream.send(harness.client_hello("ok.test"))
+        with self.assertRaises(harness.Gone):
+            stream.recv_all()
+        self.assertEqual(p.wait_record("decision", verdict="deny")["reason"], "keeper")
+        self.assertEqual(o.server.accepted, 0)
+        keeper = self.keeper.attach()
+        p.send({"op": "keeper"}, keeper.fileno())
+        keeper.close()
+        self.curl(p, "https://ok.test/", ca=False)  # the certificate is the origin's own, which curl does not know
+        self.assertEqual(p.wait_record("decision", verdict="allow")["inspect"], "splice")
+
     def test_a_client_that_does_not_trust_us(self):
         self.origin(plain("x"))
         p = self.proxy("ok.test:443")
