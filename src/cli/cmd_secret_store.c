@@ -152,7 +152,8 @@ static int lock(struct cli *c, const struct cmd_args *a, void *values)
 		r = storekey_lock(c, &s);
 	if (r < 0)
 		return r;
-	(void)printf("The secrets are locked, also for running sandboxes\n");
+	(void)printf("The secrets are locked, also for running sandboxes%s\n",
+		     s.lock.protection == STOREMSG_SERVICE ? ", until the next sbx secret, run or exec" : "");
 	return CMD_OK;
 }
 
@@ -214,6 +215,8 @@ const struct cmd cmd_secret_lock = {
 	.name = "lock",
 	.args = "",
 	.summary = "Forget the key of the secrets until `sbx secret unlock`",
+	.doc = "With a passphrase that is what unlocks them. A key in the Secret Service is fetched again by the next `sbx secret`, `run`\n"
+	       "or `exec`: to keep it away, lock the keyring there, too.",
 	.size = sizeof(struct values),
 	.run = lock,
 };

@@ -33,7 +33,7 @@ static const char openai[] =
 
 static const char google[] =
 	"{\"service\":\"google-oauth\","
-	"\"token\":[\"https://oauth2.googleapis.com/token\",\"https://www.googleapis.com/oauth2/v4/token\",\"https://accounts.google.com/o/oauth2/token\"],"
+	"\"token\":[\"https://oauth2.googleapis.com/token\",\"https://www.googleapis.com/oauth2/v4/token\",\"https://www.googleapis.com/oauth2/v3/token\",\"https://accounts.google.com/o/oauth2/token\"],"
 	"\"revoke\":[\"https://oauth2.googleapis.com/revoke\",\"https://accounts.google.com/o/oauth2/revoke\"],"
 	"\"access\":{\"placeholder\":\"ya29.sbx-proxy-managed\",\"form\":\"opaque\","
 	"\"hosts\":[\"cloudcode-pa.googleapis.com\",\"www.googleapis.com/oauth2/**\",\"oauth2.googleapis.com/tokeninfo\"],\"header\":\"authorization\","

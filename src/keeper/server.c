@@ -149,6 +149,7 @@ static void tick_store(struct server *s)
 		return;
 	log_info("event=store_locked reason=time");
 	(void)vault_sync(s->keeper->vault, NULL);
+	(void)grants_sync(s->keeper->grants, NULL);
 	tell_attached(s);
 }
 

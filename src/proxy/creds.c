@@ -169,6 +169,15 @@ bool creds_has(const struct creds *c, const struct dest *d)
 	return false;
 }
 
+bool creds_by_path(const struct creds *c, const struct dest *d)
+{
+	for (size_t i = 0; i < c->list.n; i++)
+		for (size_t b = 0; b < c->list.of[i].nbindings; b++)
+			if (dest_equal(&c->list.of[i].bindings[b].to, d) && !str_eq(c->list.of[i].bindings[b].path, "/**"))
+				return true;
+	return false;
+}
+
 const struct secretmsg_list *creds_list(const struct creds *c)
 {
 	return &c->list;

@@ -30,6 +30,8 @@ void creds_refresh(struct creds *c);
 bool creds_bound(const struct creds *c, const struct dest *d);
 /* Whether a secret is for it. */
 bool creds_has(const struct creds *c, const struct dest *d);
+/* Whether a secret for it is for some of its paths only: what the server sees must be what was compared. */
+bool creds_by_path(const struct creds *c, const struct dest *d);
 /* Whether the keeper, if there is one, has said what can be signed in at. */
 bool creds_settled(const struct creds *c);
 /* The secrets in force, as they were last told; borrowed. */

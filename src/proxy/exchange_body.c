@@ -120,13 +120,15 @@ static void collect(struct exchange *x)
 void exchange_body_start(struct exchange *x, const struct secretmsg_injection *i)
 {
 	const struct httpmsg *m = &x->req;
-	int at = httpmsg_find(m, HTTPMSG_F_CONTENT_TYPE, 0);
-	enum bodyfield_kind kind = bodyfield_kind(at >= 0 ? httpmsg_value(m, at) : "");
+	const char *type = request_type(m);
+	enum bodyfield_kind kind = bodyfield_kind(type ? type : "");
 
 	if (x->body) {
 		/* The value has changed since. */
 		x->body->value = i->value;
 		apply(x);
+	} else if (!type) {
+		refuse(x, 415, "bad_request", "a request into whose body a credential goes has two Content-Type fields");
 	} else if (x->s[EXCHANGE_FRONT].complete || kind == BODYFIELD_NEITHER) {
 		none(x, x->s[EXCHANGE_FRONT].complete ? "no_placeholder" : "body_type");
 		exchange_find_back(x);

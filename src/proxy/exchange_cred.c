@@ -79,8 +79,10 @@ void exchange_cred_again(struct exchange *x)
 
 void exchange_cred_start(struct exchange *x)
 {
-	/* Where something is signed in at, a server must not see another path than we do. */
-	bool canonical = x->decision.path_matters || oauthdef_has_host(creds_signins(exchange_creds(x)), &x->flow.dest);
+	struct creds *c = exchange_creds(x);
+	/* Where something is signed in at, or a secret is for some paths only, a server must not see another path than we do. */
+	bool canonical = x->decision.path_matters || oauthdef_has_host(creds_signins(c), &x->flow.dest) ||
+			 (x->flow.dest.scheme == DEST_HTTPS && creds_by_path(c, &x->flow.dest));
 	const char *why;
 
 	if (request_clean(&x->req, &x->target, canonical) < 0) {

@@ -172,7 +172,7 @@ static bool check_head(struct exchange *x)
 	const struct httpmsg *m = &x->req;
 	int status = m->method_id != HTTPMSG_POST                  ? 405 :
 		     m->expect_continue                            ? 417 :
-		     !request_is_plain(m)                          ? 415 :
+		     !request_is_plain(m) || !request_type(m)      ? 415 :
 		     strchr(httpmsg_str(m, m->path), '?') != NULL ? 400 :
 								     0;
 	const char *why = status == 0 ? check_fields(x) : NULL;
@@ -246,11 +246,12 @@ bool exchange_token_start(struct exchange *x)
 	return true;
 }
 
+/* Two are none. */
 static const char *type_of(const struct httpmsg *m)
 {
-	int i = httpmsg_find(m, HTTPMSG_F_CONTENT_TYPE, 0);
+	const char *type = request_type(m);
 
-	return i >= 0 ? httpmsg_value(m, i) : "";
+	return type ? type : "";
 }
 
 /* The request with what the keeper gave. */
@@ -373,14 +374,45 @@ static void give(struct exchange *x, struct buf *body)
 	exchange_give(x, &x->token->head, body);
 }
 
+/* What it was asked with does not come back. */
+static void mask_asked(const struct exchange *x, struct buf *b)
+{
+	if (x->scrub && b->data && scrub_mask(x->scrub, b->data + b->head, buf_len(b)) > 0)
+		log_warn("event=reflected in=body conn=%llu", (unsigned long long)x->flow.conn);
+}
+
 /* What came, as it came: nothing in it is a token. */
 static void pass(struct exchange *x)
 {
 	struct token *t = x->token;
 
-	if (x->scrub && t->answer.data && scrub_mask(x->scrub, t->answer.data + t->answer.head, buf_len(&t->answer)) > 0)
-		log_warn("event=reflected in=body conn=%llu", (unsigned long long)x->flow.conn);
+	mask_asked(x, &t->answer);
 	give(x, &t->answer);
+}
+
+/* Whether a token stands in the head, or, in whatever encoding, in the body. */
+static bool has_token(struct httpmsg *head, struct buf *body, const struct secret *token)
+{
+	struct secretmsg_injection *i = token->s[0] ? calloc(1, sizeof(*i)) : NULL;
+	struct scrub *s = NULL;
+	bool found;
+
+	if (i) {
+		i->value = *token;
+		s = scrub_new(i);
+		explicit_bzero(i, sizeof(*i));
+	}
+	free(i);
+	found = token->s[0] && (!s || scrub_head(s, head) != 0 || scrub_mask(s, body->data + body->head, buf_len(body)) > 0);
+	scrub_free(s);
+	return found;
+}
+
+static bool has_tokens(struct token *t, struct buf *body)
+{
+	/* As good as a token, and no client of ours has a jar for them. */
+	(void)httpmsg_remove(&t->head, "set-cookie");
+	return has_token(&t->head, body, &t->got.access) || has_token(&t->head, body, &t->got.refresh) || has_token(&t->head, body, &t->got.id);
 }
 
 static void use_given(struct exchange *x, const struct oauthmsg_given *g)
@@ -392,6 +424,9 @@ static void use_given(struct exchange *x, const struct oauthmsg_given *g)
 
 	buf_init(&out, OAUTHBODY_ANSWER_MAX + 3 * OAUTHMSG_SENTINEL_MAX);
 	r = oauthbody_mask(&t->def, &was, &t->got, g, &out);
+	if (r == 0 && has_tokens(t, &out))
+		r = -EPROTO;
+	mask_asked(x, &out);
 	wipe(&t->answer);
 	explicit_bzero(&t->got, sizeof(t->got));
 	if (r < 0)
@@ -472,6 +507,11 @@ void exchange_token_head(struct exchange *x, struct httpmsg *m, bool end)
 
 	if (t->step != SENDING || !request_is_plain(m)) {
 		exchange_refuse(x, 502, "oauth", "the answer of an endpoint where one signs in is compressed");
+		return;
+	}
+	/* A client would ask again there, where nobody would know the endpoint. */
+	if (m->status >= 300 && m->status < 400 && httpmsg_find_name(m, "location", strlen("location"), 0) >= 0) {
+		exchange_refuse(x, 502, "oauth", "an endpoint where one signs in sends its client to another place");
 		return;
 	}
 	httpmsg_done(&t->head);

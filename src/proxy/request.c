@@ -78,15 +78,27 @@ bool request_is_slow(const struct httpmsg *m)
 
 bool request_is_plain(const struct httpmsg *m)
 {
-	int at = httpmsg_find(m, HTTPMSG_F_CONTENT_ENCODING, 0);
+	for (int at = -1; (at = httpmsg_find(m, HTTPMSG_F_CONTENT_ENCODING, (uint32_t)(at + 1))) >= 0;)
+		if (strcasecmp(httpmsg_value(m, at), "identity") != 0)
+			return false;
+	return true;
+}
 
-	return at < 0 || strcasecmp(httpmsg_value(m, at), "identity") == 0;
+const char *request_type(const struct httpmsg *m)
+{
+	int at = httpmsg_find(m, HTTPMSG_F_CONTENT_TYPE, 0);
+
+	if (at < 0)
+		return "";
+	return httpmsg_find(m, HTTPMSG_F_CONTENT_TYPE, (uint32_t)at + 1) < 0 ? httpmsg_value(m, at) : NULL;
 }
 
 void request_clean_trailers(struct httpmsg *m)
 {
+	/* Some servers take them for fields of the head, where a credential would have been refused. */
 	static const char *const never[] = { "authorization", "cookie", "set-cookie", "host", "content-length", "transfer-encoding",
-					     "content-type", "content-encoding", "location", "www-authenticate" };
+					     "content-type", "content-encoding", "location", "www-authenticate", "x-api-key",
+					     "x-goog-api-key", "api-key", "private-token", "x-auth-token" };
 
 	httpmsg_strip(m);
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)

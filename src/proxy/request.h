@@ -24,7 +24,9 @@ int request_clean(struct httpmsg *m, const struct target *target, bool canonical
 bool request_repeatable(const struct httpmsg *m);
 /* Whether bytes may come as slowly as they like: gRPC and event streams. */
 bool request_is_slow(const struct httpmsg *m);
-/* Whether a response's body is not compressed: only such a one can be searched. */
+/* Its Content-Type: "" where there is none; NULL where there are two, of which whoever reads it may take either. Borrowed. */
+const char *request_type(const struct httpmsg *m);
+/* Whether a body is not compressed: only such a one can be searched. */
 bool request_is_plain(const struct httpmsg *m);
 /* Leaves only what may stand behind a body. */
 void request_clean_trailers(struct httpmsg *m);

@@ -65,6 +65,25 @@ static int put_encoded(struct buf *out, const char *value)
 	return r;
 }
 
+/* Some servers take a semicolon for an ampersand: whether one of the later of such parts has that name. */
+static bool is_behind_semicolon(const char *s, size_t n, const char *name)
+{
+	const char *end = s + n;
+
+	while ((s = memchr(s, ';', (size_t)(end - s)))) {
+		const char *next, *eq;
+		size_t len;
+
+		s++;
+		next = memchr(s, ';', (size_t)(end - s));
+		len = (size_t)((next ? next : end) - s);
+		eq = memchr(s, '=', len);
+		if (means(s, eq ? (size_t)(eq - s) : len, name))
+			return true;
+	}
+	return false;
+}
+
 /* The one that is meant: its offset and length in s. 1, 0, -EACCES. */
 static int find_member(const char *s, size_t n, const struct bodyfield *f, size_t *ret_at, size_t *ret_n)
 {
@@ -77,6 +96,8 @@ static int find_member(const char *s, size_t n, const struct bodyfield *f, size_
 		len = end ? (size_t)(end - s) - at : n - at;
 		eq = memchr(s + at, '=', len);
 		name = eq ? (size_t)(eq - s) - at : len;
+		if (f->has && is_behind_semicolon(s + at, len, f->name))
+			return -EACCES;
 		if (!means(s + at, name, f->name))
 			continue;
 		if (found || (f->has && !(eq && means(eq + 1, len - name - 1, f->has))))
@@ -196,6 +217,18 @@ static int put_json(struct buf *out, const char *value)
 	return r == 0 ? buf_append(out, "\"", 1) : r;
 }
 
+/* Some readers do not look at the case of names. */
+static bool has_other_case(const json_t *o, const char *name)
+{
+	const char *key;
+	const json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+		if (strcasecmp(key, name) == 0 && !str_eq(key, name))
+			return true;
+	return false;
+}
+
 int bodyfield_json(const char *s, size_t n, const struct bodyfield *f, struct buf *out)
 {
 	auto_(json) json_t *o = json_loadb(s, n, JSON_REJECT_DUPLICATES, NULL);
@@ -205,6 +238,8 @@ int bodyfield_json(const char *s, size_t n, const struct bodyfield *f, struct bu
 
 	if (!json_is_object(o))
 		return -EPROTO;
+	if (has_other_case(o, f->name))
+		return -EACCES;
 	if (!v)
 		return 0;
 	if (!json_is_string(v) || (f->has && !str_eq(json_string_value(v), f->has)))

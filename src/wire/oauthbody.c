@@ -266,11 +266,14 @@ int oauthbody_fill(const struct oauthbody_ask *a, const struct oauthbody_bytes *
 /* Whether a member of that name may be a credential. */
 static bool is_telling(const char *name)
 {
-	static const char *const ends[] = { "token", "secret", "key", "assertion", "jwt", "password", "credential", "credentials" };
+	static const char *const ends[] = { "token", "secret", "key", "assertion", "jwt", "password", "credential", "cookie" };
 	size_t n = strlen(name);
 
+	/* Also of many. */
+	if (n > 0 && (name[n - 1] | 0x20) == 's')
+		n--;
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-		if (n >= strlen(ends[i]) && strcasecmp(name + n - strlen(ends[i]), ends[i]) == 0)
+		if (n >= strlen(ends[i]) && strncasecmp(name + n - strlen(ends[i]), ends[i], strlen(ends[i])) == 0)
 			return true;
 	return false;
 }
@@ -278,6 +281,24 @@ static bool is_telling(const char *name)
 static bool is_text(const json_t *v)
 {
 	return json_string_length(v) > 0;
+}
+
+/* Whether there is text in it, however deep. */
+static bool any_text(const json_t *v, int depth)
+{
+	const json_t *one;
+	const char *name;
+	size_t i;
+
+	if (is_text(v) || depth > DEPTH_MAX)
+		return true;
+	json_array_foreach(v, i, one)
+		if (any_text(one, depth + 1))
+			return true;
+	json_object_foreach((json_t *)(uintptr_t)v, name, one)
+		if (any_text(one, depth + 1))
+			return true;
+	return false;
 }
 
 static bool any_telling(const json_t *v, const struct oauthdef *but, int depth);
@@ -289,7 +310,7 @@ static bool member_telling(const char *name, const json_t *v, const struct oauth
 
 	if (its_place)
 		return false;
-	return (is_telling(name) && is_text(v)) || any_telling(v, but, depth + 1);
+	return (is_telling(name) && any_text(v, depth)) || any_telling(v, but, depth + 1);
 }
 
 /* Whether a credential may stand anywhere in it, but in the members of the top that are for tokens; but NULL: there as well. */

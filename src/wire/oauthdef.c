@@ -329,31 +329,39 @@ const struct oauthdef *oauthdef_find(const struct oauthdef_list *l, const char *
 
 /* --- which request is one --- */
 
+/* The length of a slash there, which may be an escaped one; 0: none. */
+static size_t slash(const char *s)
+{
+	return *s == '/' ? 1 : str_starts(s, "%2F") ? 3 : 0;
+}
+
 /* The same but for case and slashes: what a lenient server may take for the endpoint. */
 static bool almost(const char *path, const char *endpoint)
 {
-	for (;;) {
-		while (*path == '/' && (path[1] == '/' || !path[1]))
-			path++;
+	for (size_t n;;) {
+		while ((n = slash(path)) && (slash(path + n) || !path[n]))
+			path += n;
 		while (*endpoint == '/' && !endpoint[1])
 			endpoint++;
 		if (!*path || !*endpoint)
 			return *path == *endpoint;
-		if (strncasecmp(path, endpoint, 1) != 0)
+		if (n ? *endpoint != '/' : strncasecmp(path, endpoint, 1) != 0)
 			return false;
-		path++;
+		path += n ? n : 1;
 		endpoint++;
 	}
 }
 
-/* 2: exactly, 1: almost. */
+/* 2: exactly, 1: almost; on another port there may be the same server. */
 static int in(const struct oauthdef_url *u, size_t n, const struct dest *to, const char *path)
 {
 	int best = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (dest_equal(&u[i].to, to))
-			best = str_eq(u[i].path, path) ? 2 : best == 0 && almost(path, u[i].path) ? 1 : best;
+		if (dest_equal(&u[i].to, to) && str_eq(u[i].path, path))
+			best = 2;
+		else if (best == 0 && dest_same_host(&u[i].to, to) && almost(path, u[i].path))
+			best = 1;
 	return best;
 }
 
@@ -384,8 +392,8 @@ bool oauthdef_has_host(const struct oauthdef_list *l, const struct dest *to)
 		const struct oauthdef *d = &l->of[i];
 
 		for (size_t u = 0; u < OAUTHDEF_URLS; u++)
-			if ((u < d->ntoken && dest_equal(&d->token[u].to, to)) || (u < d->nrevoke && dest_equal(&d->revoke[u].to, to)) ||
-			    (u < d->nrefuse && dest_equal(&d->refuse[u].to, to)))
+			if ((u < d->ntoken && dest_same_host(&d->token[u].to, to)) || (u < d->nrevoke && dest_same_host(&d->revoke[u].to, to)) ||
+			    (u < d->nrefuse && dest_same_host(&d->refuse[u].to, to)))
 				return true;
 	}
 	return false;

@@ -66,10 +66,10 @@ enum oauthdef_use {
 	OAUTHDEF_TOKEN,
 	OAUTHDEF_REVOKE,
 	OAUTHDEF_REFUSED, /* hands out credentials that nobody keeps */
-	OAUTHDEF_ALMOST,  /* one of these, spelt in a way that a server could take for it */
+	OAUTHDEF_ALMOST,  /* one of these, spelt in a way that a server could take for it, or on another port */
 };
 enum oauthdef_use oauthdef_use(const struct oauthdef_list *l, const struct dest *to, const char *path, const struct oauthdef **ret);
-/* Whether any of these URLs is there: its requests must be seen, and sent in their canonical form. */
+/* Whether any of these URLs is at this host, whatever the port: its requests must be seen, and sent in their canonical form. */
 bool oauthdef_has_host(const struct oauthdef_list *l, const struct dest *to);
 
 #endif

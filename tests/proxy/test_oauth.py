@@ -276,6 +276,30 @@ def test_errors_pass_unchanged(range_of, world, way, status, kind, body):
     assert not proxy.admin.ask({"op": "oauth-list"})["secrets"]
 
 
+def test_a_redirect_is_not_followed_with_a_code(range_of, world):
+    """Where it leads nobody knows the endpoint."""
+    proxy = range_of()
+    world.reply[TOKEN] = b"HTTP/1.1 307 Moved\r\nLocation: https://evil.test/token#access_token=real-access-0123456789\r\nContent-Length: 0\r\n\r\n"
+    response = post(TLS_PLAIN, proxy, CODE)
+    assert response.status == 502 and b"real-" not in response.head
+
+
+def test_of_an_answer_with_tokens_no_cookie_passes(range_of, world):
+    proxy, server = range_of(), range_of.server
+    server.write = lambda sock, body: server.plain(sock, body, kind="application/json\r\nSet-Cookie: session=abc\r\nX-Id: 7")
+    response = post(TLS_PLAIN, proxy, CODE)
+    assert response.status == 200 and response.get("x-id") == "7" and response.get("set-cookie") is None
+
+
+def test_the_token_of_before_does_not_come_back_with_the_next(range_of):
+    proxy, server = range_of(), range_of.server
+    sign_in(proxy)
+    server.shape = lambda tokens: {**tokens, "note": "in place of " + server.bodies[-1]["refresh_token"]}
+    response = refresh(TLS_PLAIN, proxy)
+    assert response.status == 200 and json.loads(response.body)["note"].startswith("in place of ****")
+    clean(server, response)
+
+
 TOKENS = b'{"access_token":"real-access-0123456789","refresh_token":"real-refresh-0123456789"}'
 BAD = {
     "gzip": (b"Content-Encoding: gzip\r\nContent-Type: application/json", gzip.compress(TOKENS)),
@@ -294,7 +318,16 @@ BAD = {
     "deep": (b"Content-Type: application/json", b'{"access_token":"real-access-0123456789","a":' + b"[" * 1000 + b"]" * 1000 + b"}"),
     "oversized": (b"Content-Type: application/json", b'{"access_token":"real-access-0123456789","pad":"' + b"x" * (300 << 10) + b'"}'),
     "empty": (b"Content-Type: application/json", b""),
+    "list": (b"Content-Type: application/json", b'{"access_token":"real-access-0123456789","api_keys":["real-other-0123456789"]}'),
+    "object": (b"Content-Type: application/json", b'{"access_token":"real-access-0123456789","secret":{"raw":"real-other-0123456789"}}'),
+    "two-types": (b"Content-Type: application/json\r\nContent-Type: text/plain", TOKENS),
+    "two-encodings": (b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Type: application/json", gzip.compress(TOKENS)),
+    "head": (b"Content-Type: application/json\r\nX-Token: Bearer real-access-0123456789", TOKENS),
+    "head-base64": (b"Content-Type: application/json\r\nX-Token: " + base64.b64encode(b'{"a":"real-refresh-0123456789"}'), TOKENS),
+    "copied-base64": (b"Content-Type: application/json",
+                      b'{"access_token":"real-access-0123456789","note":"' + base64.b64encode(b"?real-access-0123456789") + b'"}'),
 }
+KEPT = ("copied", "head", "head-base64", "copied-base64")  # and withheld
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -308,7 +341,7 @@ def test_what_cannot_be_read_is_refused(range_of, world, way, what):
     assert response.status == 502, (what, response.status)
     assert b"real-" not in response.body + response.head
     assert proxy.record(event="end", status=502)["error"] == "oauth"
-    if what != "copied":
+    if what not in KEPT:
         assert not proxy.admin.ask({"op": "oauth-list"})["secrets"]
 
 
@@ -369,7 +402,9 @@ def test_requests_that_could_be_read_in_two_ways(range_of, world, what):
     ("GET", TOKEN, (), 405), ("PUT", TOKEN, (), 405), ("HEAD", TOKEN, (), 405),
     ("POST", TOKEN + "?grant_type=authorization_code", (), 400),
     ("POST", TOKEN, ("Authorization: Basic YTpi",), 403), ("POST", TOKEN, ("Cookie: session=1",), 403),
-    ("POST", TOKEN, ("Content-Encoding: gzip",), 415),
+    ("POST", TOKEN, ("Content-Encoding: gzip",), 415), ("POST", TOKEN, ("Content-Encoding: identity", "Content-Encoding: gzip"), 415),
+    ("POST", TOKEN, ("Content-Type: application/x-www-form-urlencoded",), 415),
+    ("POST", "/v1%2Foauth%2ftoken", (), 403), ("POST", "/v1/oauth/token%2F", (), 403), ("POST", "/v1/oauth%2F/token", (), 403),
     ("POST", "/v1/oauth/Token", (), 403), ("POST", "/v1/oauth/token/", (), 403), ("POST", "//v1/oauth/token", (), 403),
     ("POST", "/v1/oauth/token;x", (), 403), ("POST", "/v1/oauth/%2574oken", (), 403), ("POST", "/v1/x/../oauth/token", (), 403),
     ("POST", "/v1/create_key", (), 403), ("GET", "/V1/create_key", (), 403),
@@ -403,6 +438,14 @@ def test_not_in_the_clear_nor_on_another_port(range_of, world):
     before = len(world.requests())
     assert FORWARD.ask(proxy, "POST", TOKEN, fields=("Content-Type: application/json", f"X-Token: {REFRESH}"), body=b"{}").status == 403
     assert len(world.requests()) == before
+
+
+def test_the_endpoint_s_path_on_another_port_is_refused(range_of, world):
+    """The same server may listen there."""
+    proxy = range_of()
+    data = json.dumps(CODE).encode()
+    response = TLS_PLAIN.ask(proxy, "POST", TOKEN, port=8443, fields=("Content-Type: application/json",), body=data)
+    assert response.status == 403 and proxy.record(event="decision", reason="oauth") and not world.requests()
 
 
 def test_a_long_request(range_of, world):

@@ -207,8 +207,8 @@ def test_in_a_body(world, proxy, admin, way, kind, body, arrives):
     (FORM, b"token=ATTACKER", 403), (FORM, f"token={PH}&token=x".encode(), 403), (FORM, f"token={PH}x".encode(), 403),
     (JSON, b'{"token":"ATTACKER"}', 403), (JSON, b'{"token":["%s"]}' % PH.encode(), 403), (JSON, b'{"token":1}', 403),
     (JSON, b'{"token":"%s","token":"%s"}' % (PH.encode(), PH.encode()), 400), (JSON, b'{"t\\u006fken":"%s"}' % PH.encode(), 400),
-    (JSON, b"{", 400),
-], ids=range(9))
+    (JSON, b"{", 400), (JSON, b'{"token":"%s","TOKEN":"ATTACKER"}' % PH.encode(), 403), (FORM, f"token={PH}&a=1;token=ATTACKER".encode(), 403),
+], ids=range(11))
 def test_another_credential_in_the_body_is_refused(world, proxy, admin, way, kind, body, status):
     admin.set(where="body", header="token", fmt="%s")
     assert way.ask(proxy, "POST", "/v1/login", fields=(kind,), body=body).status == status
@@ -219,6 +219,8 @@ def test_another_credential_in_the_body_is_refused(world, proxy, admin, way, kin
 def test_a_body_that_cannot_be_searched(world, proxy, admin):
     admin.set(where="body", header="token", fmt="%s")
     assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Content-Encoding: gzip"), body=b"x").status == 415
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Content-Encoding: identity", "Content-Encoding: gzip"), body=b"x").status == 415
+    assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, JSON), body=f"token={PH}".encode()).status == 415
     assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Expect: 100-continue"), body=b"x").status == 417
     assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM, "Cookie: a=b"), body=b"x").status == 403
     assert TLS_PLAIN.ask(proxy, "POST", "/", fields=(FORM,), body=f"token={PH}&a=".encode() + b"a" * 65536).status == 413
@@ -273,7 +275,7 @@ def test_only_below_the_path(world, proxy, admin):
         TLS_PLAIN.ask(proxy, path=spelling)
     assert not [r for r in arrived(world) if r.get("authorization")]
     assert TLS_PLAIN.ask(proxy, path="/v%31/x").status == 200
-    assert [r.get("authorization") for r in arrived(world)][-1] == [f"Bearer {REAL}"]
+    assert [(r.target, r.get("authorization")) for r in arrived(world)][-1] == ("/v1/x", [f"Bearer {REAL}"])
 
 
 @pytest.mark.parametrize("way, port", [(PLAIN, 80), (FORWARD, 80), (TLS_PLAIN, 8443)], ids=["http", "forward", "port"])
@@ -441,8 +443,8 @@ def test_a_locked_store_refuses_what_it_cannot_fill_in(world, proxy, admin):
     finally:
         store(op="store-unlock", key=key, expires=0)
         store(op="store-protect", protection="none", id="", kdf=None, key=None)
-        (proxy.keeper.place / "state/sbx/keeper/secrets/secrets.index.json").unlink()
-        (proxy.keeper.place / "state/sbx/keeper/secrets/key.json").unlink()
+        for name in ("secrets.index.json", "grants.index.json", "key.json"):
+            (proxy.keeper.place / "state/sbx/keeper/secrets" / name).unlink()
     assert [r.get("authorization") for r in arrived(world)] == [[f"Bearer {REAL}"]] * 2
 
 

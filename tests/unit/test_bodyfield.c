@@ -42,6 +42,9 @@ static void forms(void **state)
 	gives(bodyfield_form, "key=PH&key=PH", -EACCES, "");
 	gives(bodyfield_form, "key=PH&k%65y=other", -EACCES, "");
 	gives(bodyfield_form, "key=PH;x=y", -EACCES, "");
+	gives(bodyfield_form, "key=PH&a=1;key=other", -EACCES, "");
+	gives(bodyfield_form, "a=1;x;k%65y=other;", -EACCES, "");
+	gives(bodyfield_form, "a=1;keys=x;", 0, "");
 }
 
 static void leaves_out(const char *s, const char *want)
@@ -73,6 +76,8 @@ static void objects(void **state)
 	gives(bodyfield_json, "{\"a\":\"key\",\"b\":\"\\\"key\\\":\\\"\",\"key\":\"PH\"}", 1, "{\"a\":\"key\",\"b\":\"\\\"key\\\":\\\"\",\"key\":" NEWJ "}");
 	gives(bodyfield_json, "{\"a\":{\"key\":\"PH\"}}", 0, "");
 	gives(bodyfield_json, "{}", 0, "");
+	gives(bodyfield_json, "{\"key\":\"PH\",\"KEY\":\"other\"}", -EACCES, "");
+	gives(bodyfield_json, "{\"kEy\":\"other\"}", -EACCES, "");
 	gives(bodyfield_json, "{\"key\":\"other\"}", -EACCES, "");
 	gives(bodyfield_json, "{\"key\":null}", -EACCES, "");
 	gives(bodyfield_json, "{\"key\":[\"PH\"]}", -EACCES, "");

@@ -25,13 +25,17 @@ static void they_are_what_the_keeper_takes(void **state)
 	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/token", &d), OAUTHDEF_TOKEN);
 	assert_string_equal(d->service, "anthropic-oauth");
 	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/Token/", &d), OAUTHDEF_ALMOST);
+	assert_int_equal(oauthdef_use(&l, &to, "/v1%2Foauth/token%2F", &d), OAUTHDEF_ALMOST);
+	assert_int_equal(oauthdef_use(&l, &to, "/v1%2Foauth/tokens", &d), OAUTHDEF_NONE);
 	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/tokens", &d), OAUTHDEF_NONE);
 	assert_int_equal(dest_make("auth.openai.com", 15, 443, DEST_HTTPS, &to), DEST_OK);
 	assert_int_equal(oauthdef_use(&l, &to, "/oauth/revoke", &d), OAUTHDEF_REVOKE);
 	assert_int_equal(dest_make("api.anthropic.com", 17, 443, DEST_HTTPS, &to), DEST_OK);
 	assert_int_equal(oauthdef_use(&l, &to, "/api/oauth/claude_cli/create_api_key", &d), OAUTHDEF_REFUSED);
 	assert_int_equal(dest_make("platform.claude.com", 19, 8443, DEST_HTTPS, &to), DEST_OK);
-	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/token", &d), OAUTHDEF_NONE);
+	assert_true(oauthdef_has_host(&l, &to));
+	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/token", &d), OAUTHDEF_ALMOST);
+	assert_int_equal(oauthdef_use(&l, &to, "/v1/messages", &d), OAUTHDEF_NONE);
 }
 
 /* Together they fit into what a new sandbox's supervisor says to the keeper. */
