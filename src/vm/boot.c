@@ -115,11 +115,17 @@ static json_t *setup_request(const struct machine *m)
 	return o;
 }
 
+static void not_thawed(struct machine *m, const char *why);
+
 static void on_disk(void *user, const json_t *result, const char *error)
 {
 	struct machine *m = user;
 
-	if (error && m->state == MACHINE_STARTING)
+	if (!error || m->state != MACHINE_STARTING || str_eq(error, QMP_ENDED))
+		return;
+	if (m->thawing)
+		not_thawed(m, error);
+	else
 		fail(m, ERR_INTERNAL, "QEMU refused a disk", error);
 }
 
@@ -179,8 +185,12 @@ static void set_up(struct machine *m)
 
 static void attach_disks(struct machine *m)
 {
-	int r = attach_disk(m, QEMU_DISK_TARGET);
+	int r;
 
+	if (m->plugged)
+		return;
+	m->plugged = true;
+	r = attach_disk(m, QEMU_DISK_TARGET);
 	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
 		r = attach_disk(m, QEMU_LAYER_TARGET(i));
 	if (r < 0)
@@ -205,8 +215,7 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 	m->greeted = true;
 	m->warm = m->thawing;
 	m->thawing = false;
-	if (!m->warm)
-		attach_disks(m);
+	attach_disks(m); /* the end of the migration is on another socket, and may be read only after this */
 	set_up(m);
 }
 
@@ -308,7 +317,7 @@ static void on_thaw_step(void *user, const json_t *result, const char *error)
 {
 	struct machine *m = user;
 
-	if (error && m->state == MACHINE_STARTING && m->thawing)
+	if (error && m->state == MACHINE_STARTING && m->thawing && !str_eq(error, QMP_ENDED))
 		not_thawed(m, error);
 }
 
@@ -379,7 +388,7 @@ static void attempt(struct machine *m)
 
 	m->phase = "frozen machine";
 	if (!m->cold) {
-		m->frozen = frozenlink_ask(m->loop, &shape, on_frozen, m, &err);
+		m->frozen = frozenlink_ask(m->loop, &shape, m->spec->boot_timeout_ms / 2, on_frozen, m, &err);
 		if (!m->frozen)
 			log_warn("event=no_frozen_machine why=\"%s\" the machine boots instead", err.msg);
 	}

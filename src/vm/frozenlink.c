@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * frozenlink: see frozenlink.h. The wait for an answer is bounded by whoever asks: freezing takes as long as a boot.
+ * frozenlink: see frozenlink.h. Freezing takes as long as a boot, and longer where it is tried twice: who asks says how long
+ * it can wait.
  */
 #include "vm/frozenlink.h"
 
@@ -23,7 +24,9 @@
 
 struct frozenlink {
 	uv_poll_t poll;
-	int fd; /* owned */
+	uv_timer_t timer;
+	unsigned handles; /* not closed yet */
+	int fd;           /* owned */
 	frozenlink_done done;
 	void *user;
 	bool freed;
@@ -90,7 +93,10 @@ static int connect_ours(struct err *err)
 
 static void on_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct frozenlink *l = h->data;
+
+	if (--l->handles == 0)
+		free(l);
 }
 
 void frozenlink_free(struct frozenlink *l)
@@ -100,6 +106,7 @@ void frozenlink_free(struct frozenlink *l)
 	l->freed = true;
 	own_close_p(&l->fd);
 	uv_close((uv_handle_t *)&l->poll, on_closed);
+	uv_close((uv_handle_t *)&l->timer, on_closed);
 }
 
 /* Another open file of the same memory, so that reading begins at its start, whoever else reads. */
@@ -137,6 +144,7 @@ static void on_answer(uv_poll_t *p, int status, int events)
 	if (n == -EAGAIN)
 		return;
 	(void)uv_poll_stop(p);
+	(void)uv_timer_stop(&l->timer);
 	r = read_answer(text, n, &err);
 	if (r == 0 && fds[1] >= 0)
 		state = open_anew(fds[1]);
@@ -150,7 +158,18 @@ static void on_answer(uv_poll_t *p, int status, int events)
 	l->done(l->user, fds[0], state, r < 0 ? &err : NULL);
 }
 
-struct frozenlink *frozenlink_ask(uv_loop_t *loop, const struct shape *s, frozenlink_done done, void *user, struct err *err)
+static void on_late(uv_timer_t *t)
+{
+	struct frozenlink *l = t->data;
+	struct err err;
+
+	(void)uv_poll_stop(&l->poll);
+	(void)err_set(&err, ERR_TIMEOUT, ETIMEDOUT, "sbx-frozen did not answer in time");
+	l->done(l->user, -1, -1, &err);
+}
+
+struct frozenlink *frozenlink_ask(uv_loop_t *loop, const struct shape *s, uint64_t wait_ms, frozenlink_done done, void *user,
+				  struct err *err)
 {
 	auto_fd int fd = connect_ours(err);
 	json_t *o = shape_json(s);
@@ -171,10 +190,13 @@ struct frozenlink *frozenlink_ask(uv_loop_t *loop, const struct shape *s, frozen
 		(void)err_errno(err, r < 0 ? -r : ENOMEM, "cannot ask sbx-frozen");
 		return NULL;
 	}
-	l->poll.data = l;
+	(void)uv_timer_init(loop, &l->timer);
+	l->poll.data = l->timer.data = l;
+	l->handles = 2;
 	l->fd = TAKE_FD(fd);
 	l->done = done;
 	l->user = user;
 	(void)uv_poll_start(&l->poll, UV_READABLE | UV_DISCONNECT, on_answer);
+	(void)uv_timer_start(&l->timer, on_late, wait_ms, 0);
 	return l;
 }

@@ -49,6 +49,7 @@ struct machine {
 	bool cold;          /* boots: it was asked to, or thawing did not work */
 	bool thawing;       /* QEMU was started from a frozen machine, and the guest has not answered yet */
 	bool warm;          /* the machine that runs was thawed */
+	bool plugged;       /* QEMU was told of its disks */
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
 	size_t sessions;

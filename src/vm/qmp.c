@@ -203,7 +203,7 @@ static void on_end(struct pump *p, int error)
 	struct qmp *q = p->user;
 
 	log_debug("event=qmp_end error=%d", error);
-	drop_calls(q, "the machine ended");
+	drop_calls(q, QMP_ENDED);
 	q->ops->end(q->user);
 }
 

@@ -15,6 +15,9 @@
 
 struct qmp;
 
+/* The error of calls that were not answered when the connection ended: the machine's exit, which comes next, says more. */
+#define QMP_ENDED "the machine ended"
+
 struct qmp_ops {
 	/* SHUTDOWN, GUEST_PANICKED, ...; data may be NULL (borrowed). */
 	void (*event)(void *user, const char *name, const json_t *data);
