@@ -21,6 +21,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "daemon/agents.h"
+#include "daemon/layer.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
@@ -30,6 +31,7 @@
 
 #define LISTEN_BACKLOG 128
 #define START_SLACK_MS 15000
+#define LAYER_GRACE_MS 30000
 #define LOG_MAX_BYTES (4 << 20)
 
 /* STATE/sandboxes/<id>/vm.log. */
@@ -96,6 +98,12 @@ static json_t *workspaces_json(const struct store_row *row)
 	return a;
 }
 
+/* The machine in which a layer is made waits for whoever installs there, however short the user keeps the others. */
+static uint64_t grace_ms(const struct sandbox *s, const struct settings *set)
+{
+	return layer_owns(s) && set->stop_grace_ms < LAYER_GRACE_MS ? LAYER_GRACE_MS : set->stop_grace_ms;
+}
+
 /* The whole spec but what comes from the template. */
 static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 {
@@ -111,7 +119,7 @@ static json_t *spec_json(const struct sandbox *s, const struct settings *set)
 			 "name", row->name, "hostname", hostname, "cpus", (int)row->cpus, "memory_mib",
 			 (json_int_t)row->memory_mib, "accel", set->accelerator, "disk", disk, "workspaces",
 			 workspaces_json(row), "env", row->env, "machine_id", row->machine_id, "state_dir", dir,
-			 "cache_dir", s->daemon->dirs.cache, "grace_ms", (json_int_t)set->stop_grace_ms,
+			 "cache_dir", s->daemon->dirs.cache, "grace_ms", (json_int_t)grace_ms(s, set),
 			 "boot_timeout_ms", (json_int_t)set->boot_timeout_ms, "keep", row->keep, "cold", row->cold, "ports",
 			 ports_spec(row), "network", "upstream", upstream_json(set), "extra_ca",
 			 set->extra_ca[0] ? set->extra_ca : NULL);

@@ -367,7 +367,10 @@ int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, st
 		row.memory_mib = MEMORY_MIN_MIB;
 	row.env = json_object();
 	(void)str_format(row.agent, sizeof(row.agent), "%s", agent);
-	(void)str_format(row.name, sizeof(row.name), ".layer-%s", agent); /* no name that a user can give */
+	/* No name that a user can give. One that is on its way out, of a build that was killed, is not waited for. */
+	(void)str_format(row.name, sizeof(row.name), ".layer-%s", agent);
+	for (unsigned n = 2; n <= NAME_TRIES && by_name(d, row.name); n++)
+		(void)str_format(row.name, sizeof(row.name), ".layer-%s.%u", agent, n);
 	if (r == 0)
 		r = template_bind(d->dirs.cache, NULL, &row.template, err);
 	if (r == 0)

@@ -27,6 +27,9 @@
 #define ANSWER_MS 60000
 #define GRACE_MS 10000
 #define TICK_MS 1000
+#define LINE_MAX_BYTES 256
+/* Before every field of the program's. Its page would be of one site with all that serves on localhost here, whose cookies it could read. */
+#define OWN_FIELDS "Content-Security-Policy: sandbox\r\nConnection: close\r\n"
 
 enum conn_state { CONN_READING, CONN_RELAYING, CONN_ANSWERED };
 
@@ -39,8 +42,11 @@ struct conn {
 	struct httpmsg msg;
 	size_t head_bytes;
 	struct door_stream *stream; /* RELAYING; NULL once it has ended */
-	bool heard;                 /* RELAYING: the program has said something */
+	bool heard;                 /* RELAYING: the program has begun its answer */
+	char line[LINE_MAX_BYTES];  /* until then: its status line, as far as it came */
+	size_t line_n;
 	struct outq out;
+	size_t own; /* bytes in out that were not the stream's */
 	uint64_t deadline_ms;
 };
 
@@ -105,27 +111,62 @@ static void guest_response(void *user, int status)
 	guest_over(c);
 }
 
-/* "HTTP/1.1 2.." or 3..: the program took it. */
-static bool is_success(const uint8_t *bytes, size_t n)
+/* "HTTP/1.1 200 OK", to its line feed; never one of 1xx, which another head would follow. */
+static bool is_answer(const char *s, size_t n)
 {
-	return n >= 10 && memcmp(bytes, "HTTP/1.", 7) == 0 && (bytes[9] == '2' || bytes[9] == '3');
+	if (n < 13 || memcmp(s, "HTTP/1.", 7) != 0 || (s[7] != '0' && s[7] != '1') || s[8] != ' ' || s[9] < '2' || s[9] > '5' ||
+	    strspn(s + 10, "0123456789") != 2)
+		return false;
+	n -= s[n - 2] == '\r' ? 2 : 1;
+	for (size_t i = 12; i < n; i++)
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* The program took it. */
+static void note_success(struct callback *cb)
+{
+	if (cb->served)
+		return;
+	cb->served = true;
+	cb->end_ms = io_now_ms() + GRACE_MS;
+	log_info("event=callback_served port=%u", cb->where.port);
+}
+
+/* How many of the bytes were the status line's; where it is complete, it is in out with our fields behind it. Negative: it is none. */
+static long take_line(struct conn *c, const uint8_t *bytes, size_t n)
+{
+	const uint8_t *lf = memchr(bytes, '\n', n);
+	size_t take = lf ? (size_t)(lf - bytes) + 1 : n;
+
+	if (take >= sizeof(c->line) - c->line_n)
+		return -EMSGSIZE;
+	memcpy(c->line + c->line_n, bytes, take);
+	c->line_n += take;
+	c->line[c->line_n] = 0;
+	if (!lf)
+		return (long)take;
+	if (!is_answer(c->line, c->line_n))
+		return -EPROTO;
+	c->heard = true;
+	if (c->line[9] == '2' || c->line[9] == '3')
+		note_success(c->callback);
+	c->own = strlen(OWN_FIELDS);
+	if (outq_append(&c->out, c->line, c->line_n) < 0 || outq_append(&c->out, OWN_FIELDS, c->own) < 0)
+		return -ENOMEM;
+	return (long)take;
 }
 
 static void guest_data(void *user, const uint8_t *bytes, size_t n)
 {
 	struct conn *c = user;
-	struct callback *cb = c->callback;
+	long used = c->heard ? 0 : take_line(c, bytes, n);
 
-	if (!c->heard && is_success(bytes, n) && !cb->served) {
-		cb->served = true;
-		cb->end_ms = io_now_ms() + GRACE_MS;
-		log_info("event=callback_served port=%u", cb->where.port);
-	}
-	c->heard = true;
-	/* More than the window allows: the guest breaks the protocol. */
-	if (outq_append(&c->out, bytes, n) < 0) {
+	/* No answer, or more than the window allows: the guest breaks the protocol. */
+	if (used < 0 || outq_append(&c->out, bytes + used, n - (size_t)used) < 0) {
 		door_cancel(TAKE_PTR(c->stream));
-		finish(c);
+		guest_over(c);
 		return;
 	}
 	pump_kick(&c->pump);
@@ -238,11 +279,13 @@ static int client_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 static long client_pull(struct pump *p, const uint8_t **ret)
 {
 	struct conn *c = p->user;
-	size_t freed;
+	size_t freed, own;
 	long n = outq_pull(&c->out, ret, &freed);
 
-	if (freed > 0 && c->stream)
-		door_consume(c->stream, freed);
+	own = freed < c->own ? freed : c->own;
+	c->own -= own;
+	if (freed > own && c->stream)
+		door_consume(c->stream, freed - own);
 	return n == 0 && c->state == CONN_ANSWERED ? -ESHUTDOWN : n;
 }
 
@@ -287,7 +330,7 @@ static const struct pump_ops client_ops = {
 
 static void take(struct callback *cb, int fd)
 {
-	struct conn *c = cb->nconns < CALLBACK_CONNECTIONS ? calloc(1, sizeof(*c)) : NULL;
+	struct conn *c = cb->nconns < CALLBACK_CONNECTIONS && io_now_ms() < cb->end_ms ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c) {
 		(void)close(fd);
@@ -299,7 +342,7 @@ static void take(struct callback *cb, int fd)
 	}
 	httpmsg_init(&c->msg, HTTPMSG_REQUEST);
 	httphead_init(&c->head, &c->msg, DEST_HTTP);
-	outq_init(&c->out, H2_STREAM_WINDOW);
+	outq_init(&c->out, H2_STREAM_WINDOW + sizeof(OWN_FIELDS));
 	c->callback = cb;
 	c->deadline_ms = io_now_ms() + HEAD_MS;
 	c->next = cb->conns;

@@ -4,8 +4,9 @@
  * had the URL opened. For at most ten minutes the host listens there, and lets one request through to that port of this one sandbox: a GET for
  * exactly that path and that host, as a browser's address bar makes it (no Origin, no fetch from a page). What goes through is a request of
  * our own with the path and query of the browser's and nothing else of it: no cookie, no second request behind it. The answer goes back as it
- * comes. Everything else is answered here. Once the program has answered with 2xx or 3xx, further pages get a word of ours for ten seconds
- * (where it is redirected to itself), and then it is over.
+ * comes, if it is one (2xx to 5xx), with two fields of ours before its own: no script of the sandbox's runs as this host's localhost, and
+ * nothing follows it on the connection. Everything else is answered here. Once the program has answered with 2xx or 3xx, further pages get a
+ * word of ours for ten seconds (where it is redirected to itself), and then it is over.
  */
 #ifndef SBX_VM_CALLBACK_H
 #define SBX_VM_CALLBACK_H

@@ -71,6 +71,10 @@ nothing_left() {
 	wait_for 100 grep -q 'running the installation script' "$WORLD/killed"
 	kill -KILL "$(world_pids sandboxd)"
 	! wait "$create"
+	# The next build does not wait for its sandbox to be gone.
+	profile 'exit 7'
+	run -1 --separate-stderr timeout 200 sbx create tiny .
+	[[ $stderr == *'the script ended with status 7' ]]
 	[ "$(sbx ls -q)" = '' ]
 	wait_for 60 nothing_left
 	! sbx ls --json | grep -q layer

@@ -105,7 +105,8 @@ guest() {
 	[ "$(curl -s -o /dev/null -w '%{http_code}' -H "X: $(head -c 20000 /dev/zero | tr '\0' a)" "$here/cb?code=1")" = 431 ]
 	run -1 guest 'test -e /tmp/request'
 
-	[ "$(curl -s -o /dev/null -w '%{http_code} %{redirect_url}' -b other=service "$here/cb?code=abc")" = "302 $here/done" ]
+	[ "$(curl -s -o /dev/null -w '%{http_code} %{redirect_url} %header{content-security-policy} %header{connection}' -b other=service \
+		"$here/cb?code=abc")" = "302 $here/done sandbox close" ]
 	run -0 --separate-stderr guest 'tr -d "\r" </tmp/request'
 	[ "$output" = $'GET /cb?code=abc HTTP/1.1\nHost: localhost:18455\nAccept: text/html, */*\nConnection: close' ]
 	# Once. What it is redirected to is answered on the host; then nothing listens any more.
