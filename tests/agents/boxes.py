@@ -101,7 +101,7 @@ class Sbx:
         found = {}
         for p in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                name = os.path.basename(os.readlink(p / "exe"))
+                name = os.path.basename(os.readlink(p / "exe").removesuffix(" (deleted)"))
                 ours = name in PROGRAMS or name.startswith("qemu-system-")
                 if ours and str(self.place).encode() + b"/" in (p / "environ").read_bytes() + (p / "cmdline").read_bytes():
                     found[int(p.name)] = name
@@ -116,7 +116,7 @@ class Sbx:
         """Everything ends; what does not is a failure."""
         self.run("rm", "--all", "--force", check=False)
         self.run("daemon", "stop", check=False)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while left := self.processes():
             # The keeper outlives the daemon.
             late = time.monotonic() > end
