@@ -18,9 +18,10 @@
 /* One of this length is no word of ordinary text: it is looked for everywhere in the head. */
 #define UNMISTAKABLE 20
 #define PATH_ROUNDS 2
+#define PROTOCOL_MAX 32
 
 static const char *const carriers[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "private-token", "x-auth-token" };
-static const char *const query_keys[] = { "key", "api_key", "apikey", "api-key", "access_token", "auth_token", "private_token" };
+static const char *const query_keys[] = { "key", "api_key", "apikey", "api-key", "access_token", "auth_token", "oauth_token", "private_token" };
 /* Set by a load balancer or a content network in front of an API; they say nothing of who asks. */
 static const char *const harmless_cookies[] = { "__cf_bm", "_cfuvid", "cf_clearance", "__cflb" };
 
@@ -216,6 +217,24 @@ static const char *put_query(struct httpmsg *m, const struct secretmsg_injection
 	return r == 0 ? NULL : r == -EACCES ? "foreign_credential" : "limit";
 }
 
+/* Browsers can set no other field of a WebSocket's handshake, so some services take a key there (openai-insecure-api-key.KEY). */
+static bool protocol_is_harmless(const char *s)
+{
+	static const char *const words[] = { "key", "token", "bearer", "auth", "secret", "password" };
+	size_t run = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcasestr(s, words[i]))
+			return false;
+	/* Nor is a long word the name of a protocol. */
+	for (; *s; s++) {
+		run = *s == ',' || *s == ' ' ? 0 : run + 1;
+		if (run > PROTOCOL_MAX)
+			return false;
+	}
+	return true;
+}
+
 static const char *check_field(const struct httpmsg *m, uint32_t at, const struct secretmsg_injection *i,
 			       const struct secretmsg_list *all)
 {
@@ -223,6 +242,8 @@ static const char *check_field(const struct httpmsg *m, uint32_t at, const struc
 
 	if (m->entries[at].id == HTTPMSG_F_COOKIE)
 		return cookies_are_harmless(value) ? NULL : "foreign_credential";
+	if (m->entries[at].id == HTTPMSG_F_SEC_WEBSOCKET_PROTOCOL)
+		return protocol_is_harmless(value) ? NULL : "foreign_credential";
 	if (!is_carrier(name, i->where == SECRETMSG_HEADER ? i->header : "") || !value[0])
 		return NULL;
 	if (is_placeholder(value, i->placeholder) && (!i->none[0] || str_eq(i->none, "websocket")))

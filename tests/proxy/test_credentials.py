@@ -52,6 +52,8 @@ def test_a_websocket_brings_no_placeholder(world, proxy, admin):
     admin.set()
     world.reply["/ws"] = test_upgrade.origin
     conn = test_upgrade.handshake(proxy, TLS_PLAIN, test_upgrade.FIELDS + [f"Authorization: Bearer {PH}"])
+    assert test_upgrade.read_response(conn).status == 426
+    conn = test_upgrade.handshake(proxy, TLS_PLAIN, test_upgrade.FIELDS + ["Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.mine"])
     assert test_upgrade.read_response(conn).status == 403
     assert not arrived(world)
     conn = test_upgrade.handshake(proxy, TLS_PLAIN)

@@ -500,7 +500,7 @@ static void interim_answers_are_counted(void **state)
 
 static void trailers_carry_no_credentials(void **state)
 {
-	static const char *const fields[] = { "grpc-status", "Authorization", "Content-Length", "Cookie", "x-more" };
+	static const char *const fields[] = { "grpc-status", "Authorization", "Content-Length", "Cookie", "X-Api-Key", "x-more" };
 	struct httpmsg_refusal why;
 	struct httpmsg t;
 	struct world w;

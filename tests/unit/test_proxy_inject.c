@@ -56,12 +56,14 @@ static const char *apply(const char *path, const char *name, const char *value)
 static void no_websocket(void **state)
 {
 	static const char *const own[] = { "authorization", "Bearer " PLACEHOLDER, NULL }, *const mine[] = { "authorization", "Bearer mine", NULL },
-				 *const none[] = { "accept", "*/*", NULL };
+				 *const none[] = { "accept", "*/*", "sec-websocket-protocol", "realtime, graphql-transport-ws", NULL },
+				 *const key[] = { "sec-websocket-protocol", "realtime, openai-insecure-api-KEY.mine", NULL },
+				 *const longer[] = { "sec-websocket-protocol", "a, bWluZSBvbmx5IG1pbmUgb25seSBtaW5lIG9ubHk", NULL };
 	static struct secretmsg_list all;
 	static const struct {
 		const char *const *fields;
 		const char *why;
-	} cases[] = { { own, "websocket" }, { mine, "foreign_credential" }, { none, "" } };
+	} cases[] = { { own, "websocket" }, { mine, "foreign_credential" }, { none, "" }, { key, "foreign_credential" }, { longer, "foreign_credential" } };
 
 	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
 		struct secretmsg_injection i = injection();
@@ -91,6 +93,7 @@ static void only_the_placeholder(void **state)
 	assert_string_equal(apply("/", "x-goog-api-key", "mine"), "foreign_credential");
 	assert_string_equal(apply("/", "cookie", "a=b"), "foreign_credential");
 	assert_string_equal(apply("/?KEY=mine", "accept", "*/*"), "foreign_credential");
+	assert_string_equal(apply("/?oauth_token=mine", "accept", "*/*"), "foreign_credential");
 	assert_string_equal(apply("/?a;%6b%65%79=mine", "accept", "*/*"), "foreign_credential");
 }
 
