@@ -232,17 +232,17 @@ ca_of() { attach "$1" | jq -re .ca; }
 }
 
 @test "it ends when nobody is connected, and not while a sandbox is" {
-	keeper_start --idle-exit 1
+	keeper_start --idle-exit 4
 	mkfifo "$WORLD/hold"
 	python3 "$PEER" hold $A <"$WORLD/hold" >"$WORLD/held" 3>&- &
 	holder=$!
 	exec 7>"$WORLD/hold"
 	wait_for 10 grep -q attached "$WORLD/held"
-	run ! wait_for 3 keeper_gone
+	run ! wait_for 6 keeper_gone
 	exec 7>&-
 	wait "$holder"
 	[ "$(tail -1 "$WORLD/held")" = open ]
-	wait_for 5 keeper_gone
+	wait_for 10 keeper_gone
 	wait "$KEEPER"
 	grep -q "event=ended reason=idle" "$WORLD/log"
 }
