@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "vm/fdpass.h"
 #include "vm/freezer.h"
+#include "vm/frozenkey.h"
 #include "vm/holder.h"
 
 /* In the cache; each takes what its guest had in use, about 110 MB. */
@@ -118,6 +119,21 @@ static int say(const struct frozen *f, const char *key, const struct err *err)
 	return text ? fdpass_send(ANSWER_FD, text, strlen(text), fds, f ? 2 : 0) : -ENOMEM;
 }
 
+/* Kernel, initramfs or QEMU may have been replaced since the key was made of them. */
+static int make_anew(const struct shape *s, const char *key, struct frozen *f, struct err *err)
+{
+	char now[FROZEN_KEY];
+	int r = freezer_make(s, f, err);
+
+	if (r == 0)
+		r = frozenkey(s, now, err);
+	if (r == 0 && !str_eq(now, key))
+		r = err_set(err, ERR_CONFLICT, EAGAIN, "what the machine is made of was replaced while it was frozen");
+	if (r < 0)
+		frozen_done(f);
+	return r;
+}
+
 /* Without a cache it works as well, only anew each time. */
 static int come_by(const struct shape *s, const char *key, struct err *err)
 {
@@ -131,7 +147,7 @@ static int come_by(const struct shape *s, const char *key, struct err *err)
 		log_warn("event=not_loaded key=%.12s why=\"%s\"", key, err->msg);
 	kept = r == 0;
 	if (!kept)
-		r = freezer_make(s, &f, err);
+		r = make_anew(s, key, &f, err);
 	if (r < 0)
 		return r;
 	log_info("event=%s key=%.12s after_ms=%llu", kept ? "loaded" : "frozen", key, (unsigned long long)(io_now_ms() - began));

@@ -165,6 +165,15 @@ static json_t *describe(const struct wish *w, uint64_t now)
 			 (json_int_t)(w->until_ms > now ? (w->until_ms - now) / 1000 : 0));
 }
 
+static size_t waiting_bytes(const struct opens *o)
+{
+	size_t n = 0;
+
+	for (const struct wish *w = o->wishes; w; w = w->next)
+		n += strlen(w->url.text);
+	return n;
+}
+
 static bool admit(struct opens *o, struct wish *w, const struct openmsg *m, char why[WHY_MAX])
 {
 	const char *fault;
@@ -174,8 +183,8 @@ static bool admit(struct opens *o, struct wish *w, const struct openmsg *m, char
 		(void)str_format(why, WHY_MAX, "%s", fault);
 	else if (!may_now(o))
 		(void)str_format(why, WHY_MAX, "too many URLs: one every %d seconds", OPENS_REFILL_MS / 1000);
-	else if (n >= OPENS_WAITING)
-		(void)str_format(why, WHY_MAX, "%d URLs wait already: on the host, `sbx open %s`", OPENS_WAITING, o->name);
+	else if (n >= OPENS_WAITING || waiting_bytes(o) + strlen(w->url.text) > OPENS_TEXT_MAX)
+		(void)str_format(why, WHY_MAX, "%zu URLs wait already: on the host, `sbx open %s`", n, o->name);
 	else
 		return localise(o, w, why);
 	return false;

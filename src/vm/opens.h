@@ -8,7 +8,7 @@
  *   waiting   since it came; for OPENS_KEEP_MS. Leaves by opens_done or when that time is over
  *   taken     for OPENS_ANSWER_MS, then waiting again
  *
- * Bounds: OPENS_WAITING at a time; OPENS_BURST at once, and one more every OPENS_REFILL_MS; OPENS_CALLBACKS.
+ * Bounds: OPENS_WAITING at a time, with OPENS_TEXT_MAX altogether, which one record can list; OPENS_BURST at once, and one more every OPENS_REFILL_MS; OPENS_CALLBACKS.
  */
 #ifndef SBX_VM_OPENS_H
 #define SBX_VM_OPENS_H
@@ -23,6 +23,7 @@
 #include "vm/ports.h"
 
 #define OPENS_WAITING 8
+#define OPENS_TEXT_MAX (56 * 1024)
 #define OPENS_BURST 5
 #define OPENS_REFILL_MS 12000
 #define OPENS_KEEP_MS (5 * 60 * 1000)
