@@ -14,7 +14,9 @@
 #include "wire/oauthmsg.h"
 
 #define GRANTS_MAX 32
-#define GRANTS_TICKET_MS 90000
+/* More than a refresh takes at most: a minute in the queue for a connection, 20 s until it stands, a minute for the answer. Who began anew earlier
+ * would use the same refresh token twice, for which some services end the sign-in. */
+#define GRANTS_TICKET_MS 180000
 
 struct grants;
 
