@@ -69,7 +69,8 @@ struct tlsb *intercept_tlsb(const struct intercept *i)
 
 void intercept_conn_add(struct intercept *i, struct intercept_conn *c, bool refused, void (*cut)(struct intercept_conn *c))
 {
-	*c = (struct intercept_conn){ .intercept = i, .prev = &i->conns, .next = i->conns.next, .refused = refused, .cut = cut };
+	*c = (struct intercept_conn){ .intercept = i, .prev = &i->conns, .next = i->conns.next, .refused = refused, .cut = cut,
+					.generation = decide_generation(i->proxy->decide) };
 	c->prev->next = c;
 	c->next->prev = c;
 }
@@ -222,7 +223,8 @@ bool intercept_ready(const struct proxy *p)
 
 /* --- life --- */
 
-/* A refusal holds for as long as the policy that said it: whoever is refused comes again, and is decided anew. */
+/* A refusal holds for as long as the policy that said it: whoever is refused comes again, and is decided anew. That the keeper says
+ * meanwhile which secrets there are changes nothing about it. */
 static void on_policy(struct decide_watch *w)
 {
 	struct intercept *i = container_of(w, struct intercept, watch);
@@ -230,7 +232,7 @@ static void on_policy(struct decide_watch *w)
 
 	for (c = i->conns.next; c != &i->conns; c = next) {
 		next = c->next;
-		if (c->refused)
+		if (c->refused && c->generation != decide_generation(i->proxy->decide))
 			c->cut(c);
 	}
 }

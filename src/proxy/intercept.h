@@ -61,6 +61,7 @@ struct intercept_conn {
 	struct intercept *intercept; /* borrowed; NULL: not in the list */
 	struct intercept_conn *prev, *next;
 	bool refused; /* nothing is forwarded for it (exchange_env.refusal): it ends when the policy changes */
+	uint64_t generation; /* of the policy when it was added */
 	void (*cut)(struct intercept_conn *c); /* ends it at once: removes and frees it */
 };
 void intercept_conn_add(struct intercept *i, struct intercept_conn *c, bool refused, void (*cut)(struct intercept_conn *c));

@@ -933,6 +933,18 @@ class Origins(Case):
             tls.recv_all()
         self.assertEqual(self.get(p, "https://ok.test/"), b"x")
 
+    def test_a_refusal_stays_where_only_the_keepers_list_is_new(self):
+        p = self.proxy("other.test:443")
+        tls = self.tls(p)
+        tls.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        self.assertTrue(tls.recv().startswith(b"HTTP/1.1 403 "))
+        wait_for(lambda: p.stderr().count("event=credentials ") == 1, "the keeper's list")
+        with self.keeper.attach() as again:
+            p.send({"op": "keeper"}, again.fileno())
+        wait_for(lambda: p.stderr().count("event=credentials ") == 2, "the second list")
+        tls.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        self.assertNotEqual(tls.recv(), b"")
+
     def test_a_new_policy_closes_idle_connections(self):
         o = self.origin(plain("x"))
         p = self.proxy("ok.test:443")
