@@ -16,7 +16,6 @@
 #define PATH "/org/freedesktop/secrets"
 #define IFACE "org.freedesktop.Secret."
 
-DEFINE_AUTO(bus, sd_bus *, sd_bus_flush_close_unref);
 DEFINE_AUTO(message, sd_bus_message *, sd_bus_message_unref);
 
 struct session {
