@@ -32,6 +32,9 @@ struct ca {
 	char name[64];
 	EVP_PKEY *key; /* owned */
 	X509 *cert;    /* owned */
+	X509 *leaf;    /* owned; the last one, for the key spki: NULL at first, and after a failure */
+	uint8_t spki[CA_SPKI_MAX];
+	size_t spki_len;
 };
 
 DEFINE_AUTO(x509, X509 *, X509_free);
@@ -161,6 +164,7 @@ void ca_free(struct ca *ca)
 		return;
 	EVP_PKEY_free(ca->key);
 	X509_free(ca->cert);
+	X509_free(ca->leaf);
 	free(ca);
 }
 
@@ -341,21 +345,52 @@ static int to_der(X509 *x, struct ca_der *ret)
 	return 1;
 }
 
-int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret,
-	    struct err *err)
+/* What is the same in all leaves of one key. */
+static X509 *make_leaf(const struct ca *ca, EVP_PKEY *key)
 {
-	auto_(pkey) EVP_PKEY *key = leaf_key(spki, spki_len, err);
-	auto_(x509) X509 *x = key ? X509_new() : NULL;
+	auto_(x509) X509 *x = X509_new();
 
-	if (!key)
-		return err ? err_code(err) : -EINVAL;
-	if (!x || !X509_set_version(x, X509_VERSION_3) || !set_serial(x) || !set_leaf_times(x, ca) ||
-	    !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) || !X509_set_pubkey(x, key) ||
-	    !extend(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
+	if (!x || !X509_set_version(x, X509_VERSION_3) || !X509_set_issuer_name(x, X509_get_subject_name(ca->cert)) ||
+	    !X509_set_pubkey(x, key) || !extend(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
 	    !extend(x, ca->cert, NID_key_usage, "critical,digitalSignature") ||
 	    !extend(x, ca->cert, NID_ext_key_usage, "serverAuth") ||
-	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always") || !set_host(x, host) ||
-	    !sign_it(x, ca->key) || !to_der(x, ret))
-		return crypto_failed(err, "sign a certificate");
-	return 0;
+	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always"))
+		return NULL;
+	return TAKE_PTR(x);
+}
+
+/* A proxy has one key, and OpenSSL 3.0 takes ten times longer to decode and encode it than to sign. */
+static int find_leaf(struct ca *ca, const uint8_t *spki, size_t n, struct err *err)
+{
+	EVP_PKEY *key;
+
+	if (ca->leaf && n == ca->spki_len && memcmp(spki, ca->spki, n) == 0)
+		return 0;
+	X509_free(TAKE_PTR(ca->leaf));
+	key = leaf_key(spki, n, err);
+	if (!key)
+		return err ? err_code(err) : -EINVAL;
+	if (n <= sizeof(ca->spki)) {
+		ca->leaf = make_leaf(ca, key);
+		ca->spki_len = n;
+		memcpy(ca->spki, spki, n);
+	}
+	EVP_PKEY_free(key);
+	return ca->leaf ? 0 : crypto_failed(err, "make a certificate");
+}
+
+int ca_sign(struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret, struct err *err)
+{
+	int r = find_leaf(ca, spki, spki_len, err), at;
+	X509 *x = ca->leaf;
+
+	if (r < 0)
+		return r;
+	at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
+	if (at >= 0)
+		X509_EXTENSION_free(X509_delete_ext(x, at));
+	if (set_serial(x) && set_leaf_times(x, ca) && set_host(x, host) && sign_it(x, ca->key) && to_der(x, ret))
+		return 0;
+	X509_free(TAKE_PTR(ca->leaf));
+	return crypto_failed(err, "sign a certificate");
 }

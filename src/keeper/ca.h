@@ -24,6 +24,7 @@
 #include "wire/dest.h"
 
 #define CA_PEM_MAX 8192
+#define CA_SPKI_MAX 1024 /* KEEPERMSG_SPKI_MAX */
 #define CA_DER_MAX 8192
 
 struct ca;
@@ -58,7 +59,6 @@ struct ca_der {
 };
 
 /* A leaf for exactly this host. ERR_INVALID for a key that is not of the kinds above. */
-int ca_sign(const struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret,
-	    struct err *err);
+int ca_sign(struct ca *ca, const struct dest *host, const uint8_t *spki, size_t spki_len, struct ca_der *ret, struct err *err);
 
 #endif

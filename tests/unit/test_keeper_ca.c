@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/own.h"
+#include "base/str.h"
 #include "keeper/home.h"
 #include "unit.h"
 
@@ -48,26 +49,6 @@ static X509 *cert_of(const struct ca *ca)
 	return x;
 }
 
-static X509 *leaf_of(const struct ca *ca, const char *host)
-{
-	static struct ca_der der;
-	const unsigned char *at = der.bytes;
-	uint8_t *spki = NULL;
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	int n = i2d_PUBKEY(key, &spki);
-	struct dest d;
-	X509 *x;
-
-	assert_int_equal(dest_make(host, strlen(host), 1, DEST_HTTPS, &d), DEST_OK);
-	assert_int_equal(ca_sign(ca, &d, spki, (size_t)n, &der, NULL), 0);
-	x = d2i_X509(NULL, &at, (long)der.n);
-	assert_non_null(x);
-	assert_int_equal(at - der.bytes, (ptrdiff_t)der.n);
-	OPENSSL_free(spki);
-	EVP_PKEY_free(key);
-	return x;
-}
-
 /* Whether a client that trusts root takes leaf as a server's. */
 static bool trusted(X509 *root, X509 *leaf)
 {
@@ -83,6 +64,60 @@ static bool trusted(X509 *root, X509 *leaf)
 	X509_STORE_CTX_free(ctx);
 	X509_STORE_free(store);
 	return ok;
+}
+
+static X509 *leaf_for(struct ca *ca, const char *host, EVP_PKEY *key)
+{
+	static struct ca_der der;
+	const unsigned char *at = der.bytes;
+	uint8_t *spki = NULL;
+	int n = i2d_PUBKEY(key, &spki);
+	struct dest d;
+	X509 *x;
+
+	assert_int_equal(dest_make(host, strlen(host), 1, DEST_HTTPS, &d), DEST_OK);
+	assert_int_equal(ca_sign(ca, &d, spki, (size_t)n, &der, NULL), 0);
+	x = d2i_X509(NULL, &at, (long)der.n);
+	assert_non_null(x);
+	assert_int_equal(at - der.bytes, (ptrdiff_t)der.n);
+	assert_int_equal(X509_check_private_key(x, key), 1);
+	OPENSSL_free(spki);
+	return x;
+}
+
+static X509 *leaf_of(struct ca *ca, const char *host)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = leaf_for(ca, host, key);
+
+	EVP_PKEY_free(key);
+	return x;
+}
+
+/* One key, as a proxy has: each leaf is for its own host and no other. */
+static void leaves_of_one_key(void **state)
+{
+	static const char *const hosts[] = { "a.test", "b.test", "192.0.2.1", "a.test" };
+	auto_(ca) struct ca *ca = ca_new(ID, NULL, NULL);
+	X509 *root = cert_of(ca), *leaf, *before = NULL;
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+		leaf = leaf_for(ca, hosts[i], i == 3 ? other : key);
+		assert_true(trusted(root, leaf));
+		assert_int_equal(X509_get_ext_count(leaf), 5);
+		assert_int_equal(X509_check_host(leaf, "a.test", 0, 0, NULL), str_eq(hosts[i], "a.test"));
+		assert_int_equal(X509_check_host(leaf, "b.test", 0, 0, NULL), str_eq(hosts[i], "b.test"));
+		assert_int_equal(X509_check_ip_asc(leaf, "192.0.2.1", 0), str_eq(hosts[i], "192.0.2.1"));
+		if (before)
+			assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(before), X509_get0_serialNumber(leaf)), 0);
+		X509_free(before);
+		before = leaf;
+	}
+	X509_free(before);
+	X509_free(root);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
 }
 
 static void save_and_load(void **state)
@@ -238,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(leaves),
+		cmocka_unit_test(leaves_of_one_key),
 		cmocka_unit_test(keys_that_are_not_signed),
 		cmocka_unit_test(renewed_when_a_month_is_left),
 		cmocka_unit_test(home_keeps_them),

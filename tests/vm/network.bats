@@ -195,6 +195,9 @@ other_proxy() {
 	wait_for 20 more_asked 5
 	grep -q "^$PORT /loop" "$WORLD/origin.port.log"
 	vm=$(vm_pid net vm) old=$(vm_pid net proxy)
+	# The test before this one killed one, too; that which dies within ten seconds of its start is missed for longer.
+	steady() { [ "$(ps -o etimes= -p "$old")" -gt 10 ]; }
+	wait_for 20 steady
 	# Stopped, sbx-vm starts no other: the time without a proxy is as long as it is wanted.
 	kill -STOP "$vm"
 	kill -KILL "$old"
