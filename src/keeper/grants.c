@@ -258,7 +258,8 @@ static void read_again(struct grants *g)
 	g->why = (struct err){ 0 };
 	g->open = store_check(g->store, NULL) == 0;
 	r = g->open ? load(g, &g->why) : load_index(g, &g->why);
-	if (!g->open && r == -ENOENT)
+	/* Which they are is not known; that there are some is. */
+	if (!g->open && r == -ENOENT && store_holds(g->store, STORE_GRANTS))
 		r = store_check(g->store, &g->why);
 	if (r == 0 || r == -ENOENT) {
 		g->why = (struct err){ 0 };

@@ -325,6 +325,11 @@ int store_write(struct store *s, const char *name, const void *text, size_t n, s
 	return r < 0 ? r : shred(s, filename(name, ".json").s, err);
 }
 
+bool store_holds(const struct store *s, const char *name)
+{
+	return exists(s, filename(name, ".enc").s) || exists(s, filename(name, ".json").s);
+}
+
 int store_read_index(const struct store *s, const char *name, struct box_bytes *ret, struct err *err)
 {
 	return read_file(s, filename(name, ".index.json").s, ret, err);

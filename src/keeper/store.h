@@ -43,6 +43,8 @@ void store_free(struct store *s);
 /* -ENOENT, err untouched: never written. Another negative: err. */
 int store_read(struct store *s, const char *name, struct box_bytes *ret, struct err *err);
 int store_write(struct store *s, const char *name, const void *text, size_t n, struct err *err);
+/* Whether there is a document of that name, readable or not. */
+bool store_holds(const struct store *s, const char *name);
 /* The index, in every state. */
 int store_read_index(const struct store *s, const char *name, struct box_bytes *ret, struct err *err);
 int store_write_index(const struct store *s, const char *name, const void *text, size_t n, struct err *err);

@@ -65,6 +65,7 @@ struct netdoor {
 	uv_timer_t rest, answer, resolver, keeper, asks_told;
 	uint64_t started_ms, ended_ms, rest_ms;
 	bool port_opened; /* by the guest, since the last proxy ended */
+	bool port_left, port_back; /* by the guest, which noticed the end of a proxy before it was seen here */
 	bool hello;       /* this proxy said "ready" */
 	uint64_t sent, answered; /* policies; the proxy answers in order */
 	bool took, fell_back;    /* this proxy has taken one; was given its predecessor's */
@@ -494,7 +495,8 @@ static void ended(struct netdoor *n, const char *words)
 	n->ended_ms = now;
 	n->rest_ms = now - n->started_ms >= STEADY_MS ? REST_MS : n->rest_ms * 2 > REST_MAX_MS ? REST_MAX_MS : n->rest_ms * 2;
 	n->state = NETDOOR_RESTING;
-	n->port_opened = false;
+	n->port_opened = n->port_back;
+	n->port_left = n->port_back = false;
 	clear_asks(n);
 	(void)str_format(text, sizeof(text), "nothing leaves the sandbox: the network door's process ended (%s) and is started again",
 			 words);
@@ -672,7 +674,15 @@ const char *netdoor_problem(const struct netdoor *n)
 
 void netdoor_guest_port(struct netdoor *n, bool open)
 {
-	if (!n || n->freed || !open || n->state != NETDOOR_RESTING || n->port_opened || !n->was_ready)
+	if (!n || n->freed || !n->was_ready)
+		return;
+	/* The guest may be heard of before the end of the proxy that it has noticed. */
+	if (n->state != NETDOOR_RESTING) {
+		n->port_left = n->port_left || !open;
+		n->port_back = n->port_left && open;
+		return;
+	}
+	if (!open || n->port_opened)
 		return;
 	n->port_opened = true;
 	rest(n);

@@ -155,7 +155,7 @@ store() { sbx secret set -g "$1" <<<"$VALUE"; }
 	store openai
 	keeper_stop
 	address=$DBUS_SESSION_BUS_ADDRESS
-	DBUS_SESSION_BUS_ADDRESS=unix:path=$WORLD/none sbx secret ls >"$WORLD/out" 2>"$WORLD/err"
+	DBUS_SESSION_BUS_ADDRESS=unix:path=$WORLD/none sbx secret ls >"$WORLD/out" 2>"$WORLD/err" || { cat "$WORLD/err"; false; }
 	grep -q openai "$WORLD/out"
 	grep -q "secrets are locked (no session bus" "$WORLD/err"
 	DBUS_SESSION_BUS_ADDRESS=unix:path=$WORLD/none run -1 store xai
@@ -246,11 +246,11 @@ store() { sbx secret set -g "$1" <<<"$VALUE"; }
 	keeper_stop
 	[[ $(status) == *"the passphrase was not given since the last boot"* ]]
 	run -1 store groq
-	sbx secret unlock --timeout 3s <<<"correct horse"
+	sbx secret unlock --timeout 8s <<<"correct horse"
 	store groq
 	keeper_stop
 	store mistral
-	wait_for 10 eval '[[ $(status) == *"secrets are locked"* ]]'
+	wait_for 20 eval '[[ $(status) == *"secrets are locked"* ]]'
 	run -1 store openai
 	nowhere
 }
