@@ -817,7 +817,7 @@ class Origins(Case):
         def handler(connection):
             connection.recv(65536)
             held.wait(30)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
         first = threading.Event()
 
