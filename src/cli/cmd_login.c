@@ -199,12 +199,9 @@ static int print_table(struct cli *c, const struct loginmsg_list *l)
 {
 	static const char *const heads[COLUMNS] = { "NAME", "USER", "REGISTRIES", "TOKEN UNTIL" };
 	size_t rows = l->n + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells)), name[OIDC_URL];
-	bool full = cells != NULL;
+	char **cells = table_new(heads, rows, COLUMNS), name[OIDC_URL];
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	for (i = 0; i < l->n && full; i++) {
+	for (i = 0; i < l->n && cells; i++) {
 		char **row = cells + (i + 1) * COLUMNS;
 
 		loginmsg_name(&l->of[i], name);
@@ -213,14 +210,7 @@ static int print_table(struct cli *c, const struct loginmsg_list *l)
 		row[2] = registries_of(&l->of[i]);
 		row[3] = until(&l->of[i]);
 	}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 static int list(struct cli *c, const struct values *v)

@@ -82,13 +82,10 @@ static int print_table(struct cli *c, const json_t *list)
 {
 	static const char *const heads[COLUMNS] = { "SANDBOX", "AGENT", "STATUS", "PORTS", "WORKSPACE" };
 	size_t rows = json_array_size(list) + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	char **cells = table_new(heads, rows, COLUMNS);
 	const json_t *v;
-	bool full = cells != NULL;
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	if (full)
+	if (cells)
 		json_array_foreach(list, i, v) {
 			char **row = cells + (i + 1) * COLUMNS;
 
@@ -98,14 +95,7 @@ static int print_table(struct cli *c, const json_t *list)
 			row[3] = ports_cell(v);
 			row[4] = workspaces_cell(v);
 		}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 /* The shape that scripts know: paths as plain strings; `sbx inspect --json` has the details. */

@@ -209,13 +209,10 @@ static int print_table(struct cli *c, const json_t *list)
 {
 	static const char *const heads[COLUMNS] = { "ID", "SECONDS LEFT", "URL" };
 	size_t rows = json_array_size(list) + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	char **cells = table_new(heads, rows, COLUMNS);
 	const json_t *v;
-	bool full = cells != NULL;
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	if (full)
+	if (cells)
 		json_array_foreach(list, i, v) {
 			char **row = cells + (i + 1) * COLUMNS;
 
@@ -223,14 +220,7 @@ static int print_table(struct cli *c, const json_t *list)
 			row[1] = str_new("%lld", (long long)json_integer_value(json_object_get(v, "seconds")));
 			row[2] = str_new("%s", cli_str(v, "url"));
 		}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 static const json_t *by_id(const json_t *list, const char *text)

@@ -86,12 +86,9 @@ static int print_table(struct cli *c, const struct values *v, const json_t *list
 	static const char *const heads[COLUMNS] = { "SANDBOX", "TYPE", "HOST", "PROXY", "RULE", "REASON", "LAST SEEN", "COUNT" };
 	static const char *const keys[] = { "sandbox", "type", "host", "proxy", "rule", "reason" };
 	size_t rows = shown(v, list) + 1;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells)), when[TIME_SIZE];
-	bool full = cells != NULL;
+	char **cells = table_new(heads, rows, COLUMNS), when[TIME_SIZE];
 
-	for (size_t i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	for (size_t i = 1; i < rows && full; i++) {
+	for (size_t i = 1; i < rows && cells; i++) {
 		const json_t *one = json_array_get(list, i - 1);
 		char **row = cells + i * COLUMNS;
 
@@ -101,14 +98,7 @@ static int print_table(struct cli *c, const struct values *v, const json_t *list
 		row[6] = str_new("%s", when);
 		row[7] = str_new("%lld", (long long)json_integer_value(json_object_get(one, "count")));
 	}
-	for (size_t i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (size_t i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? 0 : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 /* The shape that scripts know. */

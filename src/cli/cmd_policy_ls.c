@@ -87,24 +87,14 @@ static int print_table(struct cli *c, const json_t *rules)
 {
 	static const char *const heads[COLUMNS] = { "ID", "DECISION", "RESOURCE", "CONDITIONS", "APPLIES TO", "ORIGIN" };
 	size_t rows = json_array_size(rules) + 1, at = 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	char **cells = table_new(heads, rows, COLUMNS);
 	const json_t *rule;
-	bool full = cells != NULL;
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	for (int preset = 0; full && preset < 2; preset++)
+	for (int preset = 0; cells && preset < 2; preset++)
 		json_array_foreach(rules, i, rule)
 			if (is_preset(rule) == (preset == 1))
 				fill_row(cells + at++ * COLUMNS, rule);
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 /* Fetches the rules; those of other sandboxes are left out where one is named. */

@@ -67,13 +67,10 @@ static int print_table(struct cli *c, const json_t *list)
 {
 	static const char *const heads[COLUMNS] = { "ID", "DESTINATION", "REQUEST", "RULE", "SECONDS LEFT" };
 	size_t rows = json_array_size(list) + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	char **cells = table_new(heads, rows, COLUMNS);
 	const json_t *one;
-	bool full = cells != NULL;
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	if (full)
+	if (cells)
 		json_array_foreach(list, i, one) {
 			char **row = cells + (i + 1) * COLUMNS;
 
@@ -84,14 +81,7 @@ static int print_table(struct cli *c, const json_t *list)
 			row[3] = str_new("%s", cli_str(one, "rule"));
 			row[4] = str_new("%lld", (long long)json_integer_value(json_object_get(one, "seconds")));
 		}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 static int run_list(struct cli *c, const struct cmd_args *a, void *values)

@@ -100,13 +100,10 @@ static int print_table(struct cli *c, const json_t *list)
 {
 	static const char *const heads[COLUMNS] = { "HOST IP", "HOST PORT", "SANDBOX PORT", "PROTOCOL" };
 	size_t rows = json_array_size(list) + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
+	char **cells = table_new(heads, rows, COLUMNS);
 	const json_t *v;
-	bool full = cells != NULL;
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	if (full)
+	if (cells)
 		json_array_foreach(list, i, v) {
 			char **row = cells + (i + 1) * COLUMNS;
 			long long port = json_integer_value(json_object_get(v, "host_port"));
@@ -116,14 +113,7 @@ static int print_table(struct cli *c, const json_t *list)
 			row[2] = str_new("%lld", (long long)json_integer_value(json_object_get(v, "sandbox_port")));
 			row[3] = str_new("%s", cli_str(v, "protocol"));
 		}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 static int change(struct cli *c, const char *target, const struct values *v, json_t **ret)

@@ -368,12 +368,9 @@ static int print_table(struct cli *c, const struct secretmsg_list *l)
 {
 	static const char *const heads[COLUMNS] = { "NAME", "SANDBOX", "VARIABLE", "PLACEHOLDER", "HOSTS" };
 	size_t rows = l->n + 1, i;
-	char **cells = calloc(rows * COLUMNS, sizeof(*cells));
-	bool full = cells != NULL;
+	char **cells = table_new(heads, rows, COLUMNS);
 
-	for (i = 0; i < COLUMNS && full; i++)
-		cells[i] = str_new("%s", heads[i]);
-	for (i = 0; i < l->n && full; i++) {
+	for (i = 0; i < l->n && cells; i++) {
 		const struct secretmsg_secret *s = &l->of[i];
 		char **row = cells + (i + 1) * COLUMNS;
 
@@ -383,14 +380,7 @@ static int print_table(struct cli *c, const struct secretmsg_list *l)
 		row[3] = str_new("%s", s->placeholder);
 		row[4] = hosts_of(s);
 	}
-	for (i = 0; i < rows * COLUMNS && full; i++)
-		full = cells[i] != NULL;
-	if (full)
-		table_print(stdout, cells, rows, COLUMNS);
-	for (i = 0; i < rows * COLUMNS && cells; i++)
-		free(cells[i]);
-	free(cells);
-	return full ? CMD_OK : err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
+	return table_show(cells, rows, COLUMNS, &c->err);
 }
 
 /* Talk, not data. */

@@ -4,7 +4,11 @@
  */
 #include "cli/table.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/str.h"
 
 #define COLUMNS_MAX 16
 
@@ -47,4 +51,27 @@ void table_print(FILE *to, char *const *cells, size_t rows, size_t columns)
 
 			(void)fprintf(to, "%s%*s%s", s, pad, "", k + 1 < columns ? "" : "\n");
 		}
+}
+
+char **table_new(const char *const *heads, size_t rows, size_t columns)
+{
+	char **cells = calloc(rows * columns, sizeof(*cells));
+
+	for (size_t i = 0; cells && i < columns; i++)
+		cells[i] = str_new("%s", heads[i]);
+	return cells;
+}
+
+int table_show(char **cells, size_t rows, size_t columns, struct err *err)
+{
+	bool full = cells != NULL;
+
+	for (size_t i = 0; i < rows * columns && full; i++)
+		full = cells[i] != NULL;
+	if (full)
+		table_print(stdout, cells, rows, columns);
+	for (size_t i = 0; i < rows * columns && cells; i++)
+		free(cells[i]);
+	free(cells);
+	return full ? 0 : err_set(err, ERR_INTERNAL, ENOMEM, "out of memory");
 }
