@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "base/truststore.h"
 
 #define POLICY "policy.json"
 #define POLICY_MAX_BYTES (16 << 20)
@@ -74,40 +75,16 @@ int netfiles_rotate(int dir)
 	return renameat(dir, NETFILES_LOG, dir, NETFILES_LOG ".1") < 0 ? -errno : 0;
 }
 
-/* Debian and its kin, Fedora and its kin, openSUSE, Alpine. */
-static int system_trust(char **ret, size_t *ret_n, struct err *err)
-{
-	static const char *const paths[] = {
-		"/etc/ssl/certs/ca-certificates.crt",
-		"/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/ca-bundle.pem",
-		"/etc/ssl/cert.pem",
-	};
-	int r = -ENOENT;
-
-	for (size_t i = 0; i < ARRAY_LEN(paths) && r == -ENOENT; i++)
-		r = io_read_file(AT_FDCWD, paths[i], TRUST_MAX_BYTES, ret, ret_n);
-	if (r == -ENOENT)
-		return err_set(err, ERR_UNAVAILABLE, ENOENT,
-			       "this host has no trust store (%s): install the Debian package ca-certificates", paths[0]);
-	return r < 0 ? err_errno(err, -r, "cannot read this host's trust store") : 0;
-}
-
 int netfiles_trust(const char *extra, struct err *err)
 {
-	auto_free char *system = NULL, *more = NULL;
+	auto_free char *trust = NULL;
 	auto_fd int fd = memfd_create("trust", MFD_CLOEXEC);
-	size_t n = 0, n_more = 0;
-	int r = fd < 0 ? err_errno(err, errno, "cannot make a file in memory") : system_trust(&system, &n, err);
+	size_t n = 0;
+	int r = fd < 0 ? err_errno(err, errno, "cannot make a file in memory") : truststore_read(extra, TRUST_MAX_BYTES, &trust, &n, err);
 
-	if (r == 0 && extra) {
-		r = io_read_file(AT_FDCWD, extra, TRUST_MAX_BYTES, &more, &n_more);
-		if (r < 0)
-			r = err_errno(err, -r, "cannot read %.200s (setting network.extraCaFile)", extra);
-	}
 	if (r < 0)
 		return r;
-	if (io_write_all(fd, system, n) < 0 || (n_more > 0 && (io_write_all(fd, "\n", 1) < 0 || io_write_all(fd, more, n_more) < 0)))
+	if (io_write_all(fd, trust, n) < 0)
 		return err_errno(err, errno, "cannot hand over the trust store");
 	/* Opened again: read-only, and at its beginning. */
 	r = netfiles_again(fd);
