@@ -42,13 +42,11 @@ int keeper_connect(struct cli *c)
 	return fd;
 }
 
-/* Takes out; bytes of the reply, or negative with c->err. r: of the encoding. */
-static ssize_t exchange(struct cli *c, struct buf *out, int r, char *reply)
+ssize_t keeper_exchange(struct cli *c, int fd, struct buf *out, int r, char *reply)
 {
-	auto_fd int fd = r < 0 ? -1 : keeper_connect(c);
 	ssize_t n = -1;
 
-	if (fd >= 0 && send(fd, buf_bytes(out), buf_len(out), MSG_NOSIGNAL) >= 0)
+	if (r == 0 && fd >= 0 && send(fd, buf_bytes(out), buf_len(out), MSG_NOSIGNAL) >= 0)
 		n = recv(fd, reply, KEEPERMSG_MAX_BYTES, 0);
 	if (out->data)
 		explicit_bzero(out->data, out->cap);
@@ -58,6 +56,14 @@ static ssize_t exchange(struct cli *c, struct buf *out, int r, char *reply)
 	if (fd < 0)
 		return fd;
 	return n > 0 ? n : err_set(&c->err, ERR_UNAVAILABLE, ECONNRESET, "sbx-keeper did not answer");
+}
+
+/* The same on a connection of its own. */
+static ssize_t exchange(struct cli *c, struct buf *out, int r, char *reply)
+{
+	auto_fd int fd = r < 0 ? -1 : keeper_connect(c);
+
+	return keeper_exchange(c, fd, out, r, reply);
 }
 
 static ssize_t ask(struct cli *c, const struct secretmsg_request *q, char *reply)
@@ -91,17 +97,22 @@ int keeper_change(struct cli *c, const struct secretmsg_request *q)
 	return n < 0 ? (int)n : secretmsg_decode_ok(reply, (size_t)n, &c->err);
 }
 
-bool keeper_has_any(const struct cli *c)
+bool keeper_holds(const struct cli *c, const char *document)
 {
-	static const char *const names[] = { "secrets.json", "secrets.enc", "logins.json", "logins.enc", "grants.json", "grants.enc" };
-	char path[sizeof(c->dirs.state) + 32];
+	static const char *const kinds[] = { "json", "enc" };
+	char path[sizeof(c->dirs.state) + 64];
 	bool any = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(names) && !any; i++) {
-		(void)str_format(path, sizeof(path), "%s/keeper/secrets/%s", c->dirs.state, names[i]);
+	for (size_t i = 0; i < ARRAY_LEN(kinds) && !any; i++) {
+		(void)str_format(path, sizeof(path), "%s/keeper/secrets/%s.%s", c->dirs.state, document, kinds[i]);
 		any = access(path, F_OK) == 0;
 	}
 	return any;
+}
+
+bool keeper_has_any(const struct cli *c)
+{
+	return keeper_holds(c, "secrets") || keeper_holds(c, "logins") || keeper_holds(c, "grants");
 }
 
 struct secretmsg_list *keeper_list(struct cli *c)

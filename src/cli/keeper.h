@@ -11,11 +11,16 @@
 
 /* A connection, with a deadline for each reply; starts a keeper where none runs. Owned; negative with c->err. */
 int keeper_connect(struct cli *c);
+/* One request on such a connection. out is wiped and released; r: of its encoding; reply has KEEPERMSG_MAX_BYTES. The reply's bytes, or
+ * negative with c->err; a negative fd, whose error is there already, is given back. */
+ssize_t keeper_exchange(struct cli *c, int fd, struct buf *out, int r, char *reply);
 
 /* Sets or removes. 0 or negative with c->err. */
 int keeper_change(struct cli *c, const struct secretmsg_request *q);
 /* About how they are kept; ret is filled for STOREMSG_STATUS, else NULL. 0 or negative with c->err. */
 int keeper_store(struct cli *c, const struct storemsg_request *q, struct storemsg_status *ret);
+/* Whether the keeper has a document of that name (keeper/store.h). */
+bool keeper_holds(const struct cli *c, const char *document);
 /* Whether secrets, or what a sign-in gave, were ever stored. */
 bool keeper_has_any(const struct cli *c);
 /* All secrets, owned; without starting a keeper where no secret was ever stored. NULL with c->err. */

@@ -49,30 +49,9 @@ int login_lock(struct cli *c)
 static ssize_t ask(struct cli *c, int fd, const struct loginmsg_request *q, char *reply)
 {
 	struct buf out;
-	ssize_t n = -1;
-	int r;
 
 	buf_init(&out, KEEPERMSG_MAX_BYTES);
-	r = loginmsg_encode(q, &out);
-	if (r == 0 && send(fd, buf_bytes(&out), buf_len(&out), MSG_NOSIGNAL) >= 0)
-		n = recv(fd, reply, KEEPERMSG_MAX_BYTES, 0);
-	buf_done(&out);
-	if (r < 0)
-		return err_errno(&c->err, -r, "cannot write the request to sbx-keeper");
-	return n > 0 ? n : err_set(&c->err, ERR_UNAVAILABLE, ECONNRESET, "sbx-keeper did not answer");
-}
-
-static bool has_any(const struct cli *c)
-{
-	static const char *const names[] = { "logins.json", "logins.enc" };
-	char path[sizeof(c->dirs.state) + 32];
-	bool any = false;
-
-	for (size_t i = 0; i < ARRAY_LEN(names) && !any; i++) {
-		(void)str_format(path, sizeof(path), "%s/keeper/secrets/%s", c->dirs.state, names[i]);
-		any = access(path, F_OK) == 0;
-	}
-	return any;
+	return keeper_exchange(c, fd, &out, loginmsg_encode(q, &out), reply);
 }
 
 struct loginmsg_list *login_list(struct cli *c)
@@ -85,7 +64,7 @@ struct loginmsg_list *login_list(struct cli *c)
 
 	if (!reply || !q || !l) {
 		(void)err_errno(&c->err, ENOMEM, "the sign-ins");
-	} else if (!has_any(c)) {
+	} else if (!keeper_holds(c, "logins")) {
 		return l;
 	} else if ((fd = keeper_connect(c)) >= 0) {
 		q->op = LOGINMSG_LIST;

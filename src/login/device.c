@@ -119,17 +119,7 @@ static int sign_in(struct session *s, struct oidc_tokens *t, struct loginmsg_sec
 
 int session_device(struct session *s, struct err *err)
 {
-	struct loginmsg_secrets *k = calloc(1, sizeof(*k));
-	struct oidc_tokens *t = calloc(1, sizeof(*t));
-	int r = k && t ? sign_in(s, t, k, err) : err_errno(err, ENOMEM, "the tokens");
-
-	if (k)
-		explicit_bzero(k, sizeof(*k));
-	if (t)
-		explicit_bzero(t, sizeof(*t));
-	free(k);
-	free(t);
-	return r;
+	return session_with_tokens(s, sign_in, err);
 }
 
 /* --- revocation --- */

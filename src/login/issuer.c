@@ -168,7 +168,7 @@ static int ask_refresh(const struct session *s, const struct oidc_issuer *i, con
 	return r > 0 ? issuer_refuses(&e, "new tokens", err) : r;
 }
 
-static int renew(struct session *s, struct loginmsg_secrets *k, struct oidc_tokens *t, struct err *err)
+static int renew(struct session *s, struct oidc_tokens *t, struct loginmsg_secrets *k, struct err *err)
 {
 	struct oidc_issuer i;
 	int r = session_secrets(s, k, err);
@@ -194,15 +194,5 @@ static int renew(struct session *s, struct loginmsg_secrets *k, struct oidc_toke
 
 int issuer_refresh(struct session *s, struct err *err)
 {
-	struct loginmsg_secrets *k = calloc(1, sizeof(*k));
-	struct oidc_tokens *t = calloc(1, sizeof(*t));
-	int r = k && t ? renew(s, k, t, err) : err_errno(err, ENOMEM, "the tokens");
-
-	if (k)
-		explicit_bzero(k, sizeof(*k));
-	if (t)
-		explicit_bzero(t, sizeof(*t));
-	free(k);
-	free(t);
-	return r;
+	return session_with_tokens(s, renew, err);
 }

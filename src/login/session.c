@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -136,5 +137,20 @@ int session_credential(const struct session *s, const struct dest *registry, str
 	if (r == 0)
 		r = loginmsg_decode_credential((const char *)buf_bytes(&reply), buf_len(&reply), ret, err);
 	http_wipe(&reply);
+	return r;
+}
+
+int session_with_tokens(struct session *s, session_tokens *run, struct err *err)
+{
+	struct loginmsg_secrets *k = calloc(1, sizeof(*k));
+	struct oidc_tokens *t = calloc(1, sizeof(*t));
+	int r = k && t ? run(s, t, k, err) : err_errno(err, ENOMEM, "the tokens");
+
+	if (k)
+		explicit_bzero(k, sizeof(*k));
+	if (t)
+		explicit_bzero(t, sizeof(*t));
+	free(k);
+	free(t);
 	return r;
 }

@@ -27,6 +27,10 @@ int session_put(const struct session *s, const struct loginmsg_secrets *secrets,
 int session_secrets(const struct session *s, struct loginmsg_secrets *ret, struct err *err);
 int session_credential(const struct session *s, const struct dest *registry, struct loginmsg_credential *ret, struct err *err);
 
+/* Runs what handles tokens, in memory that is wiped after it; both begin as zeros. */
+typedef int session_tokens(struct session *s, struct oidc_tokens *t, struct loginmsg_secrets *k, struct err *err);
+int session_with_tokens(struct session *s, session_tokens *run, struct err *err);
+
 /* The operations: each ends with the event "done", which the caller sends, or with err. */
 int session_device(struct session *s, struct err *err);
 int session_password(struct session *s, struct err *err);

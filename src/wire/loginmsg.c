@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "wire/member.h"
+#include "wire/secretmsg.h"
 
 static const char *const op_names[] = {
 	[LOGINMSG_LIST] = "login-list", [LOGINMSG_RM] = "login-rm",   [LOGINMSG_BEGIN] = "login-begin",
@@ -249,19 +250,6 @@ int loginmsg_decode(const char *json, size_t n, struct loginmsg_request *ret, st
 	return r;
 }
 
-/* Takes o's reference. */
-static int emit(json_t *o, struct buf *out)
-{
-	char *s = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	int r = !s ? -ENOMEM : strlen(s) > KEEPERMSG_MAX_BYTES ? -EMSGSIZE : buf_append_str(out, s);
-
-	json_decref(o);
-	if (s)
-		explicit_bzero(s, strlen(s));
-	free(s);
-	return r;
-}
-
 int loginmsg_encode(const struct loginmsg_request *r, struct buf *out)
 {
 	const char *op = op_names[r->op];
@@ -269,18 +257,18 @@ int loginmsg_encode(const struct loginmsg_request *r, struct buf *out)
 	switch (r->op) {
 	case LOGINMSG_LIST:
 	case LOGINMSG_SECRETS:
-		return emit(json_pack("{ss}", "op", op), out);
+		return secretmsg_emit(json_pack("{ss}", "op", op), out);
 	case LOGINMSG_RM:
 	case LOGINMSG_USE:
-		return emit(json_pack("{ss ss}", "op", op, "name", r->name), out);
+		return secretmsg_emit(json_pack("{ss ss}", "op", op, "name", r->name), out);
 	case LOGINMSG_BEGIN:
-		return emit(json_pack("{ss so}", "op", op, "login", loginmsg_write(&r->login)), out);
+		return secretmsg_emit(json_pack("{ss so}", "op", op, "login", loginmsg_write(&r->login)), out);
 	case LOGINMSG_PUT:
-		return emit(json_pack("{ss ss so sI so}", "op", op, "user", r->login.user, "email", string_or_null(r->login.email),
+		return secretmsg_emit(json_pack("{ss ss so sI so}", "op", op, "user", r->login.user, "email", string_or_null(r->login.email),
 				      "expires", (json_int_t)r->login.expires, "secrets", loginmsg_write_secrets(&r->secrets)),
 			    out);
 	case LOGINMSG_CREDENTIAL:
-		return emit(json_pack("{ss so}", "op", op, "registry", registry_or_null(&r->registry)), out);
+		return secretmsg_emit(json_pack("{ss so}", "op", op, "registry", registry_or_null(&r->registry)), out);
 	}
 	return -EINVAL;
 }
@@ -381,22 +369,22 @@ int loginmsg_encode_list(const struct loginmsg_list *l, struct buf *out)
 		json_decref(list);
 		return -ENOMEM;
 	}
-	return emit(json_pack("{sb so}", "ok", 1, "logins", list), out);
+	return secretmsg_emit(json_pack("{sb so}", "ok", 1, "logins", list), out);
 }
 
 int loginmsg_encode_login(const struct loginmsg_login *l, struct buf *out)
 {
-	return emit(json_pack("{sb so}", "ok", 1, "login", loginmsg_write(l)), out);
+	return secretmsg_emit(json_pack("{sb so}", "ok", 1, "login", loginmsg_write(l)), out);
 }
 
 int loginmsg_encode_secrets(const struct loginmsg_secrets *s, struct buf *out)
 {
-	return emit(json_pack("{sb so}", "ok", 1, "secrets", loginmsg_write_secrets(s)), out);
+	return secretmsg_emit(json_pack("{sb so}", "ok", 1, "secrets", loginmsg_write_secrets(s)), out);
 }
 
 int loginmsg_encode_credential(const struct loginmsg_credential *c, struct buf *out)
 {
-	return emit(json_pack("{sb ss sI so}", "ok", 1, "authorization", c->authorization, "expires", (json_int_t)c->expires, "realm",
+	return secretmsg_emit(json_pack("{sb ss sI so}", "ok", 1, "authorization", c->authorization, "expires", (json_int_t)c->expires, "realm",
 			      registry_or_null(&c->realm)),
 		    out);
 }

@@ -139,32 +139,6 @@ static int read_lock(const json_t *o, struct storemsg_lock *l, struct err *err)
 	return 0;
 }
 
-static json_t *parse(const char *bytes, size_t n)
-{
-	json_error_t e;
-	json_t *o = n <= KEEPERMSG_MAX_BYTES ? json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &e) : NULL;
-
-	if (json_is_object(o))
-		return o;
-	json_decref(o);
-	return NULL;
-}
-
-/* Takes o's reference. */
-static int emit(json_t *o, struct buf *out)
-{
-	auto_(json) json_t *mine = o;
-	char *s = mine ? json_dumps(mine, JSON_COMPACT) : NULL;
-	int r;
-
-	if (!s)
-		return -ENOMEM;
-	r = buf_append_str(out, s);
-	explicit_bzero(s, strlen(s));
-	free(s);
-	return r;
-}
-
 /* --- requests --- */
 
 static int read_protect(const json_t *o, struct storemsg_request *q, struct err *err)
@@ -202,7 +176,7 @@ static int read_request(const json_t *o, struct storemsg_request *q, struct err 
 
 int storemsg_decode(const char *json, size_t n, struct storemsg_request *ret, struct err *err)
 {
-	auto_(json) json_t *o = parse(json, n);
+	auto_(json) json_t *o = secretmsg_parse(json, n);
 	const char *op = json_string_value(json_object_get(o, "op"));
 	struct storemsg_request q = { 0 };
 	size_t i = 0;
@@ -225,15 +199,15 @@ int storemsg_encode(const struct storemsg_request *r, struct buf *out)
 	const char *op = op_names[r->op];
 
 	if (r->op == STOREMSG_UNLOCK)
-		return emit(json_pack("{ss so sI}", "op", op, "key", hex_json(r->key, sizeof(r->key)), "expires",
+		return secretmsg_emit(json_pack("{ss so sI}", "op", op, "key", hex_json(r->key, sizeof(r->key)), "expires",
 				      (json_int_t)r->expires_s),
 			    out);
 	if (r->op == STOREMSG_PROTECT)
-		return emit(json_pack("{ss ss ss so so}", "op", op, "protection", protection_names[r->lock.protection], "id", r->lock.id,
+		return secretmsg_emit(json_pack("{ss ss ss so so}", "op", op, "protection", protection_names[r->lock.protection], "id", r->lock.id,
 				      "kdf", kdf_json(&r->lock.kdf), "key",
 				      has_key(r->lock.protection) ? hex_json(r->key, sizeof(r->key)) : json_null()),
 			    out);
-	return emit(json_pack("{ss}", "op", op), out);
+	return secretmsg_emit(json_pack("{ss}", "op", op), out);
 }
 
 /* --- status --- */
@@ -247,7 +221,7 @@ int storemsg_decode_status(const char *json, size_t n, struct storemsg_status *r
 
 	if (r < 0)
 		return r;
-	o = parse(json, n);
+	o = secretmsg_parse(json, n);
 	locked = json_object_get(o, "locked");
 	why = json_object_get(o, "why");
 	r = read_lock(o, &s.lock, err);
@@ -263,7 +237,7 @@ int storemsg_decode_status(const char *json, size_t n, struct storemsg_status *r
 
 int storemsg_encode_status(const struct storemsg_status *s, struct buf *out)
 {
-	return emit(json_pack("{sb ss sb ss so ss}", "ok", 1, "protection", protection_names[s->lock.protection], "locked", s->locked, "id",
+	return secretmsg_emit(json_pack("{sb ss sb ss so ss}", "ok", 1, "protection", protection_names[s->lock.protection], "locked", s->locked, "id",
 			      s->lock.id, "kdf", kdf_json(&s->lock.kdf), "why", s->why),
 		    out);
 }
@@ -272,7 +246,7 @@ int storemsg_encode_status(const struct storemsg_status *s, struct buf *out)
 
 int storemsg_decode_file(const char *json, size_t n, struct storemsg_file *ret, struct err *err)
 {
-	auto_(json) json_t *o = parse(json, n);
+	auto_(json) json_t *o = secretmsg_parse(json, n);
 	struct storemsg_file f = { 0 };
 	int r = read_lock(o, &f.lock, err);
 
@@ -289,7 +263,7 @@ int storemsg_decode_file(const char *json, size_t n, struct storemsg_file *ret, 
 
 int storemsg_encode_file(const struct storemsg_file *f, struct buf *out)
 {
-	return emit(json_pack("{si ss ss so so}", "v", 1, "protection", protection_names[f->lock.protection], "id", f->lock.id, "kdf",
+	return secretmsg_emit(json_pack("{si ss ss so so}", "v", 1, "protection", protection_names[f->lock.protection], "id", f->lock.id, "kdf",
 			      kdf_json(&f->lock.kdf), "wrapped",
 			      has_key(f->lock.protection) ? hex_json(f->wrapped, sizeof(f->wrapped)) : json_null()),
 		    out);
