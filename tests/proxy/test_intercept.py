@@ -365,6 +365,7 @@ class Requests(Case):
 
         def answer(c, line, f, body):
             c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)  # else this kernel takes 16 MiB by itself, now and then
             c.settimeout(1)
             try:
                 while True:
