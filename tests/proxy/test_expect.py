@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rule for raw TCP that expects SSH (K04): nothing of either side reaches the other before it has said what SSH says first."""
+import contextlib
+
 import pytest
 
 from door import Reset
@@ -94,7 +96,8 @@ def test_other_bytes_reach_nobody(world, ssh, name, open_it):
 def test_a_server_that_is_none(world, ssh, banner):
     world.banner[22] = banner
     stream = by_stream(ssh)
-    stream.send(b"SSH-2.0-x\r\n")
+    with contextlib.suppress(Reset):  # the server may have been quicker
+        stream.send(b"SSH-2.0-x\r\n")
     got, how = outcome(stream)
     assert (got, how) == (b"", "reset")
     assert ssh.record(event="end")["error"] == "not_ssh"
