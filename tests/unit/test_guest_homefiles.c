@@ -51,13 +51,14 @@ static void writing(void **state)
 	char home[] = "/tmp/sbx-home.XXXXXX";
 	auto_free char *text = NULL, *deep = NULL, *link = NULL;
 	struct user me = { .uid = geteuid(), .gid = getegid(), .name = "me" };
-	json_t *list = json_loads("[{\"path\":\"a/b/c\",\"mode\":\"0600\",\"content\":\"one\"},{\"path\":\"link\",\"mode\":\"0644\",\"content\":\"two\"}]", 0,
-				  NULL);
+	json_t *list;
 	struct err err = { 0 };
 	struct stat st;
 
 	if (geteuid() != 0)
 		skip(); /* only root may become somebody */
+	list = json_loads("[{\"path\":\"a/b/c\",\"mode\":\"0600\",\"content\":\"one\"},{\"path\":\"link\",\"mode\":\"0644\",\"content\":\"two\"}]", 0,
+				  NULL);
 	assert_non_null(mkdtemp(home));
 	(void)str_format(me.home, sizeof(me.home), "%s", home);
 	deep = str_new("%s/a/b/c", home);
