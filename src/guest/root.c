@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "guest/console.h"
 #include "guest/disks.h"
+#include "guest/steps.h"
 
 #define LAYERS "/sbx/layers"
 #define DISK "/sbx/disk"
@@ -54,7 +55,10 @@ static int mount_layers(const unsigned *layers, size_t n, uint64_t deadline_ms, 
 
 	for (size_t i = 0; i < n; i++) {
 		(void)str_format(at, sizeof(at), LAYERS "/%zu", i);
-		if ((r = disks_wait(layers[i], deadline_ms, dev, err)) < 0 || (r = make_dir(at, 0755, err)) < 0 ||
+		if ((r = disks_wait(layers[i], deadline_ms, dev, err)) < 0)
+			return r;
+		steps_end_of("layer_wait");
+		if ((r = make_dir(at, 0755, err)) < 0 ||
 		    (r = mount_at(dev, at, "squashfs", MS_RDONLY, NULL, err)) < 0)
 			return r;
 	}
@@ -114,6 +118,7 @@ static int mount_disk(unsigned target, uint64_t deadline_ms, struct err *err)
 	char dev[DISKS_PATH_MAX];
 	int r = disks_wait(target, deadline_ms, dev, err);
 
+	steps_end_of("disk_wait");
 	if (r < 0 || (r = make_dir(DISK, 0755, err)) < 0)
 		return r;
 	r = mount_at(dev, DISK, "ext4", MS_NOATIME, "discard", err);
@@ -153,10 +158,16 @@ int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t d
 {
 	int r;
 
-	if ((r = make_dir(ROOT, 0755, err)) < 0 || (r = mount_layers(layers, nlayers, deadline_ms, err)) < 0 ||
-	    (r = mount_disk(disk, deadline_ms, err)) < 0)
+	if ((r = make_dir(ROOT, 0755, err)) < 0 || (r = mount_layers(layers, nlayers, deadline_ms, err)) < 0)
 		return r;
-	return mount_overlay(nlayers, err);
+	steps_end_of("layers");
+	r = mount_disk(disk, deadline_ms, err);
+	if (r < 0)
+		return r;
+	steps_end_of("disk");
+	r = mount_overlay(nlayers, err);
+	steps_end_of("overlay");
+	return r;
 }
 
 int root_switch(struct err *err)

@@ -20,6 +20,7 @@
 #include "guest/opens.h"
 #include "guest/paths.h"
 #include "guest/root.h"
+#include "guest/steps.h"
 #include "guest/trust.h"
 #include "guest/tune.h"
 #include "guest/workspaces.h"
@@ -217,11 +218,15 @@ static int attach_workspaces(struct setup *s, struct err *err)
 	if (!s->fs)
 		return 0;
 	r = workspaces_mount(io_now_ms() + FILES_TIMEOUT_MS, err);
+	steps_end_of("files_mount");
 	if (r == 0)
 		r = workspaces_nonce(s->nonce, sizeof(s->nonce), err);
+	steps_end_of("nonce");
 	if (r < 0 || s->nworkspaces == 0)
 		return r;
-	return workspaces_bind(s->workspaces, s->nworkspaces, &s->agent, err);
+	r = workspaces_bind(s->workspaces, s->nworkspaces, &s->agent, err);
+	steps_end_of("bind");
+	return r;
 }
 
 /* Once in the sandbox's life, and before a workspace is there that a path could lead into. */
@@ -239,27 +244,35 @@ int setup_run(struct setup *s, struct err *err)
 	struct err none;
 	int r, java = 0;
 
+	steps_begin();
 	if ((r = ident_time(s->time_ns, err)) < 0 || (r = ident_entropy(s->entropy, s->entropy_bytes, err)) < 0 ||
 	    (r = ident_hostname(s->hostname, err)) < 0)
 		return r;
 	explicit_bzero(s->entropy, sizeof(s->entropy));
+	steps_end_of("identity");
 	if ((r = root_mount(s->layers, s->nlayers, s->disk, io_now_ms() + DISKS_TIMEOUT_MS, err)) < 0 ||
 	    (r = root_switch(err)) < 0)
 		return r;
+	steps_end_of("switch");
 	if (users_lookup("agent", &s->agent, &none) < 0)
 		r = users_lookup("0", &s->agent, err);
 	if (r < 0 || (r = root_populate(&s->agent, err)) < 0)
 		return r;
+	steps_end_of("populate");
 	if ((r = ident_files(s->hostname, s->machine_id, err)) < 0 || (s->network && (r = network_prepare(err)) < 0) ||
 	    (s->ca && (r = trust_install(s->ca, s->ca_hash, &java, err)) < 0))
 		return r;
+	steps_end_of("etc_trust");
 	if (java < 0)
 		console_line("Java programs do not trust the sandbox's CA: /etc/ssl/certs/java/cacerts: %s",
 			     java == -EACCES ? "another password than the usual" : java == -EINVAL ? "not of the type JKS" : strerror(-java));
 	if (opens_prepare(&none) < 0)
 		console_line("%s: no URL can be opened on the host", none.msg);
+	steps_end_of("opens");
 	tune_system();
+	steps_end_of("tune");
 	r = write_files(s, err);
+	steps_end_of("home");
 	if (r == 0)
 		r = attach_workspaces(s, err);
 	if (r == 0)
@@ -269,7 +282,7 @@ int setup_run(struct setup *s, struct err *err)
 
 char *setup_reply(const struct setup *s)
 {
-	auto_(json) json_t *o = json_object(), *mounts = json_array();
+	auto_(json) json_t *o = json_object(), *mounts = json_array(), *times = steps_json();
 	struct utsname u;
 
 	if (!o || !mounts || uname(&u) < 0)
@@ -279,7 +292,8 @@ char *setup_reply(const struct setup *s)
 							    (json_int_t)s->workspaces[i].ino)) < 0)
 			return NULL;
 	if (json_object_set_new(o, "release", json_string(u.release)) < 0 ||
-	    json_object_set_new(o, "nonce", json_string(s->nonce)) < 0 || json_object_set(o, "mounts", mounts) < 0)
+	    json_object_set_new(o, "nonce", json_string(s->nonce)) < 0 || json_object_set(o, "mounts", mounts) < 0 ||
+	    json_object_set(o, "times", times) < 0)
 		return NULL;
 	return json_dumps(o, JSON_COMPACT);
 }

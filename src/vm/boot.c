@@ -55,6 +55,8 @@ static void on_setup(void *user, const json_t *reply, const struct err *err)
 		machine_failed(m, &wrong);
 		return;
 	}
+	times_reached(&m->times, "setup");
+	times_log(&m->times, json_object_get(reply, "times"));
 	str_escape(m->release, sizeof(m->release), release ? release : "", release ? strlen(release) : 0);
 	machine_started(m);
 }
@@ -179,6 +181,7 @@ static void set_up(struct machine *m)
 	if (!netdoor_is_ready(m->net))
 		return;
 	m->phase = "root";
+	times_reached(&m->times, "network");
 	if (door_call(m->door, "/setup", setup_request(m), m->spec->boot_timeout_ms, on_setup, m) < 0)
 		fail(m, ERR_INTERNAL, "cannot set the guest up", "the control door does not take the request");
 }
@@ -213,6 +216,7 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 		return;
 	}
 	m->greeted = true;
+	times_reached(&m->times, "hello");
 	m->warm = m->thawing;
 	m->thawing = false;
 	attach_disks(m); /* the end of the migration is on another socket, and may be read only after this */
@@ -224,7 +228,10 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 /* The guest goes on from here; the disks come while it wakes. A failure ends QEMU, which says why. */
 static void on_migration(struct machine *m, const char *status)
 {
-	if (m->state == MACHINE_STARTING && m->thawing && status && str_eq(status, "completed"))
+	if (m->state != MACHINE_STARTING || !status || !str_eq(status, "completed"))
+		return;
+	times_reached(&m->times, "loaded");
+	if (m->thawing)
 		attach_disks(m);
 }
 
@@ -341,6 +348,7 @@ static int launch(struct machine *m, enum qemu_mode mode, struct err *err)
 
 	if (r < 0)
 		return r;
+	times_reached(&m->times, "qemu");
 	m->qemu_err = console_to_log(m->loop, TAKE_FD(m->qemu.stderr_fd), "qemu");
 	m->console = console_to_file(m->loop, TAKE_FD(m->qemu.console_fd), m->spec->state_dir);
 	m->qmp = qmp_new(m->loop, TAKE_FD(m->qemu.qmp_fd), &qmp_ops, m);
@@ -373,6 +381,7 @@ static void on_frozen(void *user, int memory, int state, const struct err *err)
 	struct machine *m = user;
 
 	frozenlink_free(TAKE_PTR(m->frozen));
+	times_reached(&m->times, "frozen");
 	if (err)
 		log_warn("event=no_frozen_machine why=\"%s\" the machine boots instead", err->msg);
 	m->qemu.in[QEMU_IN_MEMORY] = memory;
@@ -387,6 +396,7 @@ static void attempt(struct machine *m)
 	struct err err = { 0 };
 
 	m->phase = "frozen machine";
+	times_begin(&m->times);
 	if (!m->cold) {
 		m->frozen = frozenlink_ask(m->loop, &shape, m->spec->boot_timeout_ms / 2, on_frozen, m, &err);
 		if (!m->frozen)

@@ -31,6 +31,7 @@
 #include "vm/qemu.h"
 #include "vm/qmp.h"
 #include "vm/spec.h"
+#include "vm/times.h"
 
 enum machine_state { MACHINE_STARTING, MACHINE_RUNNING, MACHINE_STOPPING, MACHINE_STOPPED, MACHINE_FAILED };
 
@@ -50,6 +51,7 @@ struct machine {
 	bool thawing;       /* QEMU was started from a frozen machine, and the guest has not answered yet */
 	bool warm;          /* the machine that runs was thawed */
 	bool plugged;       /* QEMU was told of its disks */
+	struct times times; /* of the start */
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
 	size_t sessions;
