@@ -12,6 +12,8 @@
 
 #define PLACEHOLDER "proxy-managed"
 #define BEARER { "authorization", "Bearer %s" }
+/* Which of them it is, GitHub says by the account's plan. */
+#define COPILOT_HOSTS "api.githubcopilot.com", "api.individual.githubcopilot.com", "api.business.githubcopilot.com", "api.enterprise.githubcopilot.com"
 
 struct service {
 	const char *name;
@@ -26,13 +28,15 @@ struct service {
 
 static const struct service services[] = {
 	{ "anthropic", { "ANTHROPIC_API_KEY" }, NULL, { "x-api-key", "%s" }, { "api.anthropic.com" }, NULL, NULL },
+	/* A token of its own for Copilot, which its program takes before GitHub's. */
+	{ "copilot", { "COPILOT_GITHUB_TOKEN" }, "gho_sbxproxymanagedcopilot00000000000000", BEARER, { "api.github.com", COPILOT_HOSTS }, NULL, NULL },
 	{ "cursor", { "CURSOR_API_KEY" }, NULL, BEARER, { "api2.cursor.sh", "api3.cursor.sh", "repo42.cursor.sh" }, NULL, NULL },
 	{ "droid", { "FACTORY_API_KEY" }, NULL, BEARER, { "api.factory.ai", "app.factory.ai", "relay.factory.ai" }, NULL, NULL },
 	{ "github",
 	  { "GH_TOKEN", "GITHUB_TOKEN" },
 	  "gho_sbxproxymanaged000000000000000000000",
 	  BEARER,
-	  { "api.github.com", "raw.githubusercontent.com" },
+	  { "api.github.com", "raw.githubusercontent.com", COPILOT_HOSTS },
 	  "github.com",
 	  "Basic x-access-token:%s" },
 	{ "google",

@@ -41,7 +41,15 @@ static const char google[] =
 	"\"refresh\":{\"placeholder\":\"1//sbx-proxy-managed-refresh\"},"
 	"\"claims\":[\"exp\",\"iat\",\"iss\",\"aud\",\"sub\",\"email\",\"email_verified\",\"name\"]}";
 
-static const char *const builtin[] = { anthropic, openai, google };
+/* Nobody signs in by this. For the token that is GitHub's secret, older programs of Copilot are handed another one, good for half an hour anywhere. */
+static const char github[] =
+	"{\"service\":\"github-exchange\",\"token\":[],"
+	"\"refuse\":[\"https://api.github.com/copilot_internal/v2/token\",\"https://api.github.com/copilot_internal/token\"],"
+	"\"access\":{\"placeholder\":\"sbx-proxy-managed-exchange\",\"form\":\"opaque\",\"hosts\":[\"api.github.com\"],"
+	"\"header\":\"authorization\",\"format\":\"Bearer %s\"},"
+	"\"refresh\":{\"placeholder\":\"sbx-proxy-managed-no-refresh\"}}";
+
+static const char *const builtin[] = { anthropic, openai, google, github };
 
 /* One more, unless it does not go with those that are there. Takes one's reference. */
 static int add(json_t *list, json_t *one, struct oauthdef_list *room, struct err *err)

@@ -132,7 +132,7 @@ static int give_injection(const struct keeper *k, const struct peer *p, const st
 			  struct err *err)
 {
 	struct secretmsg_injection *i = calloc(1, sizeof(*i));
-	int r = i ? vault_inject(k->vault, p->sandbox, &q->to, q->path, i, err) : -ENOMEM;
+	int r = i ? vault_inject(k->vault, p->sandbox, q, i, err) : -ENOMEM;
 
 	if (r == 0)
 		r = grants_inject(k->grants, p->sandbox, q, i, err);

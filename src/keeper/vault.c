@@ -460,6 +460,7 @@ static int fill(const struct secretmsg_secret *s, const struct secretmsg_binding
 struct query {
 	const char *sandbox;
 	const struct dest *to;
+	const char *has; /* only the secrets that have this placeholder; NULL: all */
 	struct target target; /* owned */
 };
 
@@ -469,7 +470,7 @@ static int try_scope(const struct vault *v, const struct query *q, bool own, str
 	for (size_t i = 0; i < v->list.n; i++) {
 		const struct secretmsg_secret *s = &v->list.of[i];
 
-		if (!in_force(v, i, q->sandbox) || (s->sandbox[0] != 0) != own)
+		if (!in_force(v, i, q->sandbox) || (s->sandbox[0] != 0) != own || (q->has && !str_eq(q->has, s->placeholder)))
 			continue;
 		for (size_t b = 0; b < s->nbindings; b++) {
 			if (!dest_equal(&s->bindings[b].to, q->to))
@@ -482,21 +483,25 @@ static int try_scope(const struct vault *v, const struct query *q, bool own, str
 	return 0;
 }
 
-int vault_inject(struct vault *v, const char *sandbox, const struct dest *to, const char *path, struct secretmsg_injection *ret,
+int vault_inject(struct vault *v, const char *sandbox, const struct secretmsg_request *asked, struct secretmsg_injection *ret,
 		 struct err *err)
 {
-	struct query q = { .sandbox = sandbox, .to = to };
+	struct query q = { .sandbox = sandbox, .to = &asked->to };
 	int r = need_values(v, err);
 
 	if (r < 0)
 		return r;
 	memset(ret, 0, sizeof(*ret));
-	if (target_parse(path, strlen(path), &q.target) < 0)
+	if (target_parse(asked->path, strlen(asked->path), &q.target) < 0)
 		return err_errno(err, ENOMEM, "the path");
 	(void)str_format(ret->none, sizeof(ret->none), "no_secret");
-	r = try_scope(v, &q, true, ret, err);
-	if (r == 0)
-		r = try_scope(v, &q, false, ret, err);
+	/* Of several for one host, the one that the guest means. */
+	q.has = asked->has[0] ? asked->has : NULL;
+	for (int own = 1; own >= 0 && r == 0; own--)
+		r = try_scope(v, &q, own, ret, err);
+	q.has = NULL;
+	for (int own = 1; own >= 0 && r == 0; own--)
+		r = try_scope(v, &q, own, ret, err);
 	target_done(&q.target);
 	if (r > 0)
 		ret->none[0] = 0;

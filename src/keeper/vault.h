@@ -24,8 +24,9 @@ int vault_remove(struct vault *v, const char *name, const char *sandbox, struct 
 int vault_forget(struct vault *v, const char *sandbox, bool *ret_any, struct err *err);
 /* Everything; or, where sandbox is given, what is in force for it: its own, and of those for all the ones whose name it has none of. */
 int vault_list(struct vault *v, const char *sandbox, struct secretmsg_list *ret, struct err *err);
-/* What a request of a sandbox gets. Wipe it. */
-int vault_inject(struct vault *v, const char *sandbox, const struct dest *to, const char *path, struct secretmsg_injection *ret,
+/* What a request of a sandbox gets: of several secrets that are bound to where it goes, the one whose placeholder it brings; else the sandbox's own before those
+ * for all, and of these the first that was set. Wipe it. */
+int vault_inject(struct vault *v, const char *sandbox, const struct secretmsg_request *asked, struct secretmsg_injection *ret,
 		 struct err *err);
 
 /* Reads again what the store may say otherwise by now, and wipes what it no longer gives. Every call above does. */

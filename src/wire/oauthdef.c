@@ -223,12 +223,14 @@ int oauthdef_read(const json_t *o, struct oauthdef *ret, struct err *err)
 		return err_set(err, ERR_INVALID, EINVAL, "the sign-in has a member that is not known");
 	if (text(o, "service", d->service, sizeof(d->service)) < 0 || !name_ok(d->service))
 		return bad(err, "service");
-	if (read_urls(o, "token", d->token, &d->ntoken) < 0 || d->ntoken == 0)
+	if (read_urls(o, "token", d->token, &d->ntoken) < 0)
 		return bad(err, "token");
 	if (read_urls(o, "revoke", d->revoke, &d->nrevoke) < 0)
 		return bad(err, "revoke");
 	if (read_urls(o, "refuse", d->refuse, &d->nrefuse) < 0)
 		return bad(err, "refuse");
+	if (d->ntoken == 0 && d->nrefuse == 0)
+		return bad(err, "token");
 	if (read_fields(o, d) < 0)
 		return bad(err, "fields");
 	r = read_access(o, d, err);

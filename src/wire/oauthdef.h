@@ -6,7 +6,8 @@
  *
  *   {"service":"x-oauth",                              the grant's name, as of secretmsg.h
  *    "token":["https://auth.example.com/oauth/token"], exactly these: no port but 443, no query
- *    "revoke":[URL], "refuse":[URL],                   optional; refuse: URLs that hand out other credentials for a token
+ *    "revoke":[URL], "refuse":[URL],                   optional; refuse: URLs that hand out other credentials for a token. A definition with these
+ *                                                      may have no "token": then nobody signs in by it
  *    "fields":{"access":"access_token","refresh":"refresh_token","id":"id_token"},     optional: these are the defaults
  *    "access":{"placeholder":"...","form":"opaque"|"jwt","hosts":["api.example.com"],"header":"authorization","format":"Bearer %s"},
  *    "refresh":{"placeholder":"..."},

@@ -28,7 +28,7 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def keys():
     """Of a length and shape that nothing else has."""
-    return {host: f"sk-{secrets.token_hex(24)}-{secrets.token_hex(8)}" for host in double.SERVICES}
+    return double.new_keys(lambda: f"sk-{secrets.token_hex(24)}-{secrets.token_hex(8)}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Test doubles of the model providers' APIs, as far as the agents speak them: Anthropic's Messages, OpenAI's Responses and Chat
-Completions, Google's Gemini; HTTP/1.1 over TLS, any number of requests per connection, streamed (SSE) where that is asked for.
+Completions, Google's Gemini, GitHub's API with Copilot's (github.py); HTTP/1.1 over TLS, any number of requests per connection, streamed (SSE) where that is asked for.
 
 Each plays one scene: to the first request that brings tools, a call of the agent's own shell tool with COMMAND; to one that
 brings a tool's result, a closing sentence, CLOSING. What brings no tools (titles, routing, counting) gets something short. At MIRROR stands what the
@@ -17,6 +17,8 @@ import threading
 import time
 import urllib.parse
 
+import github
+
 COMMAND = "printf 'by the agent\\n' >made-by-agent"
 CLOSING = "The file is there, as asked."
 MIRROR = "/mirror"
@@ -25,7 +27,8 @@ PULSE = 5   # seconds between signs of life of an answer that is held back
 
 ANTHROPIC, OPENAI, GOOGLE = "api.anthropic.com", "api.openai.com", "generativelanguage.googleapis.com"
 # By host: the header that carries the key, and what stands before the key in it.
-SERVICES = {ANTHROPIC: ("x-api-key", ""), OPENAI: ("authorization", "Bearer "), GOOGLE: ("x-goog-api-key", "")}
+SERVICES = {ANTHROPIC: ("x-api-key", ""), OPENAI: ("authorization", "Bearer "), GOOGLE: ("x-goog-api-key", ""),
+            github.API: ("authorization", "Bearer "), github.COPILOT: ("authorization", "Bearer "), github.GIT: ("authorization", "Basic ")}
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization")
 SENTINEL = "proxy-managed"
 
@@ -92,10 +95,9 @@ class Doubles:
         host = record["host"]
         if host not in SERVICES:
             return None if not any(k in json.dumps(record) for k in self.keys.values()) else "a key at a host that it is not for"
-        header, before = SERVICES[host]
-        key = self.keys[host]
+        header = SERVICES[host][0]
         held = [v for n, v in record["headers"] if n == header]
-        if held != [before + key]:
+        if held != [credential(host, self.keys[host])]:
             return f"{header} is not the key, once"
         others = [(n, v) for n, v in record["headers"] if n != header]
         if bad := [n for n, v in others if n in CREDENTIALS]:
@@ -107,6 +109,19 @@ class Doubles:
         if any(v == SENTINEL for _, v in others) or SENTINEL in record["path"]:
             return "a placeholder arrived"
         return None
+
+
+def new_keys(make):
+    """By host; GitHub's have one."""
+    keys = {host: make() for host in SERVICES}
+    return {host: keys[github.API] if host in github.HOSTS else key for host, key in keys.items()}
+
+
+def credential(host, key):
+    """What the service's header must be."""
+    if host == github.GIT:
+        return "Basic " + base64.b64encode(f"x-access-token:{key}".encode()).decode()
+    return SERVICES[host][1] + key
 
 
 def handler(doubles):
@@ -133,7 +148,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("content-length", "0")))
 
     def serve(self):
-        body = self.body()
+        self.taken = body = self.body()
         record = {
             "host": self.headers.get("host", "").removesuffix(":443").lower(), "method": self.command, "path": self.path,
             "headers": [(n.lower(), v) for n, v in self.headers.items()], "body": body.decode("utf-8", "surrogateescape"),
@@ -359,4 +374,13 @@ def google_part(asked):
     return {"text": "A short title"}
 
 
-ROUTES = {ANTHROPIC: anthropic, OPENAI: openai, GOOGLE: google}
+def copilot(h, path, asked):
+    """Copilot's API is those of the others, without a version."""
+    if path == "/models":
+        return h.whole(200, github.MODELS)
+    if path in ("/v1/messages", "/v1/messages/count_tokens"):
+        return anthropic(h, path, asked)
+    return openai(h, "/v1" + path, asked)
+
+
+ROUTES = {ANTHROPIC: anthropic, OPENAI: openai, GOOGLE: google, github.API: github.api, github.COPILOT: copilot, github.GIT: github.git}

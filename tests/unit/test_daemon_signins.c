@@ -32,6 +32,10 @@ static void they_are_what_the_keeper_takes(void **state)
 	assert_int_equal(oauthdef_use(&l, &to, "/oauth/revoke", &d), OAUTHDEF_REVOKE);
 	assert_int_equal(dest_make("api.anthropic.com", 17, 443, DEST_HTTPS, &to), DEST_OK);
 	assert_int_equal(oauthdef_use(&l, &to, "/api/oauth/claude_cli/create_api_key", &d), OAUTHDEF_REFUSED);
+	assert_int_equal(dest_make("api.github.com", 14, 443, DEST_HTTPS, &to), DEST_OK);
+	assert_int_equal(oauthdef_use(&l, &to, "/copilot_internal/v2/token", &d), OAUTHDEF_REFUSED);
+	assert_int_equal(oauthdef_use(&l, &to, "/copilot_internal/user", &d), OAUTHDEF_NONE);
+	assert_string_equal(d->service, "github-exchange");
 	assert_int_equal(dest_make("platform.claude.com", 19, 8443, DEST_HTTPS, &to), DEST_OK);
 	assert_true(oauthdef_has_host(&l, &to));
 	assert_int_equal(oauthdef_use(&l, &to, "/v1/oauth/token", &d), OAUTHDEF_ALMOST);

@@ -279,10 +279,10 @@ static void the_index_of_a_locked_vault(void **state)
 	struct vault *v = vault_open(s);
 	auto_free char *index = NULL;
 	struct err err = { 0 };
-	struct dest to;
+	static struct secretmsg_request asked = { .path = "/" };
 	bool any;
 
-	assert_int_equal(dest_make("a.test", 6, 443, DEST_HTTPS, &to), DEST_OK);
+	assert_int_equal(dest_make("a.test", 6, 443, DEST_HTTPS, &asked.to), DEST_OK);
 	set(v, "before", "");
 	assert_int_equal(store_protect(s, &by_service, key, NULL), 0);
 	set(v, "after", "");
@@ -296,7 +296,7 @@ static void the_index_of_a_locked_vault(void **state)
 	v = vault_open(s);
 	assert_int_equal(vault_list(v, BOX, &l, &err), 0);
 	assert_int_equal(l.n, 3);
-	assert_int_equal(vault_inject(v, BOX, &to, "/", &i, &err), -ENOKEY);
+	assert_int_equal(vault_inject(v, BOX, &asked, &i, &err), -ENOKEY);
 	assert_int_equal(vault_remove(v, "after", "", &err), -ENOKEY);
 	assert_int_equal(vault_forget(v, BOX, &any, &err), 0);
 	assert_true(any);
@@ -312,11 +312,11 @@ static void the_index_of_a_locked_vault(void **state)
 	assert_int_equal(store_unlock(s, key, 0, &err), 0);
 	assert_int_equal(vault_list(v, NULL, &l, &err), 0);
 	assert_int_equal(l.n, 2);
-	assert_int_equal(vault_inject(v, BOX, &to, "/", &i, &err), 0);
+	assert_int_equal(vault_inject(v, BOX, &asked, &i, &err), 0);
 	assert_string_equal(i.value.s, "the-value-itself");
 	assert_string_equal(i.secret, "before");
 	store_lock(s, "x");
-	assert_int_equal(vault_inject(v, BOX, &to, "/", &i, &err), -ENOKEY);
+	assert_int_equal(vault_inject(v, BOX, &asked, &i, &err), -ENOKEY);
 	vault_free(v);
 	store_free(s);
 }
