@@ -8,7 +8,10 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/own.h"
+#include "base/str.h"
 #include "daemon/host.h"
+#include "daemon/template.h"
 #include "daemon/tool.h"
 
 #define BUILD_MAX_MS (3U * 3600 * 1000)
@@ -17,9 +20,45 @@ struct build {
 	struct daemon *daemon; /* borrowed */
 	struct tool *tool;
 	struct audience audience;
+	struct daemon_template before; /* when it began; all zero: not known */
 	uv_timer_t timer;
 	unsigned handles;
 };
+
+static int take_marks(const struct daemon *d, struct daemon_template *ret)
+{
+	auto_free char *tool = env_program("sbx-image");
+	auto_free char *manifest = str_new("%s/templates/" TEMPLATE_BASE ".json", d->dirs.cache);
+	struct daemon_template now;
+	int r = tool && manifest ? filemark_take(tool, &now.tool) : -ENOMEM;
+
+	if (r == 0)
+		r = filemark_take(manifest, &now.manifest);
+	if (r == 0)
+		*ret = now;
+	return r;
+}
+
+static bool same_marks(const struct daemon_template *a, const struct daemon_template *b)
+{
+	return filemark_same(&a->tool, &b->tool) && filemark_same(&a->manifest, &b->manifest);
+}
+
+/* It found nothing to do with what is still there. */
+static void remember(struct build *b, const json_t *result)
+{
+	struct daemon_template now;
+
+	if (json_is_false(json_object_get(result, "built")) && take_marks(b->daemon, &now) == 0 && same_marks(&b->before, &now))
+		b->daemon->whole = now;
+}
+
+static bool is_whole(const struct daemon *d)
+{
+	struct daemon_template now;
+
+	return take_marks(d, &now) == 0 && same_marks(&d->whole, &now) && template_is_whole(d->dirs.cache);
+}
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -58,6 +97,8 @@ static void on_end(void *user, const json_t *result)
 	struct build *b = user;
 
 	if (result)
+		remember(b, result);
+	if (result)
 		finish(b, result);
 	else
 		fail(b, ERR_INTERNAL, "sbx-image ended without a result: see sandboxd.log");
@@ -83,6 +124,7 @@ static struct build *start(struct daemon *d, struct err *err)
 		return NULL;
 	}
 	b->daemon = d;
+	(void)take_marks(d, &b->before);
 	b->tool = tool_start(&d->loop, args, NULL, &tool_ops, b, err);
 	if (!b->tool) {
 		free(b);
@@ -98,8 +140,11 @@ static struct build *start(struct daemon *d, struct err *err)
 
 int build_join(struct daemon *d, audience_line *line, void *user, struct err *err)
 {
-	if (!d->build && host_ready(&d->disks, err) == 0)
+	if (!d->build && host_ready(&d->disks, err) == 0) {
+		if (is_whole(d))
+			return 1;
 		d->build = start(d, err);
+	}
 	if (!d->build)
 		return err ? err_code(err) : -EIO;
 	return audience_join(&d->build->audience, line, user, "the base template", err);

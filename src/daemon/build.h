@@ -10,7 +10,8 @@
 #include "daemon/audience.h"
 #include "daemon/daemon.h"
 
-/* Joins the running build, or starts one; not on a host where no sandbox can be (host.h): that error is said at once. */
+/* 1: there is nothing to do, and line is not called; so it is while sbx-image, the manifest and what it names are what they were when
+ * sbx-image last said so. Else joins the running build, or starts one; not on a host where no sandbox can be (host.h): that error is said at once. */
 int build_join(struct daemon *d, audience_line *line, void *user, struct err *err);
 /* Ends the build (the daemon stops); listeners are told. */
 void build_cancel(struct daemon *d);

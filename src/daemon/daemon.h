@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "base/env.h"
+#include "base/filemark.h"
 #include "daemon/disk.h"
 #include "daemon/store.h"
 
@@ -18,6 +19,11 @@ struct layer;
 struct rules;
 struct sandbox;
 struct server;
+
+/* What sbx-image last looked at where it had nothing to do: itself, in which the recipe is, and the manifest. */
+struct daemon_template {
+	struct filemark tool, manifest;
+};
 
 struct daemon {
 	uv_loop_t loop;
@@ -30,6 +36,7 @@ struct daemon {
 	struct sandbox *sandboxes; /* owned list, by name */
 	struct rules *rules;       /* owned: the network policy */
 	struct build *build;       /* owned by itself: the running template build, or NULL */
+	struct daemon_template whole; /* all zero: not known */
 	struct layer *layers;      /* owned by themselves: the running builds of agents' layers */
 	struct server *server;     /* owned */
 	uv_signal_t term, interrupt;

@@ -288,7 +288,9 @@ static void settle(struct sandbox *s)
 		s->killed = true;
 		s->settle_until_ms = io_now_ms() + SETTLE_MAX_MS;
 	}
-	(void)uv_timer_start(&s->timer, on_settle, SETTLE_STEP_MS, 0);
+	(void)uv_timer_start(&s->timer, on_settle, s->settle_step_ms, 0);
+	if (s->settle_step_ms < SETTLE_STEP_MS)
+		s->settle_step_ms *= 2;
 }
 
 static void on_watch_end(void *user, int error)
@@ -305,6 +307,7 @@ static void on_watch_end(void *user, int error)
 			      s->row.name, s->daemon->disks.path, s->row.id);
 	s->state = SANDBOX_STOPPING;
 	s->settle_until_ms = 0;
+	s->settle_step_ms = 1;
 	settle(s);
 }
 
@@ -318,6 +321,7 @@ static int attach(struct sandbox *s, struct err *err)
 	if (!s->watch)
 		return err_code(err);
 	s->settle_until_ms = 0;
+	s->settle_step_ms = 1;
 	s->killed = false;
 	s->stop_asked = false;
 	return 0;
@@ -417,10 +421,10 @@ static void on_answer(void *user, json_t *reply, const struct err *err)
 }
 
 /* Asks the supervisor; where even that fails, the deadline kills it. */
-static void ask_stop(struct sandbox *s, uint64_t timeout_ms)
+static void ask_stop(struct sandbox *s, uint64_t timeout_ms, bool discard)
 {
-	json_t *request =
-		json_pack("{s:s, s:I}", "op", "stop", "timeout_ms", (json_int_t)(timeout_ms ? timeout_ms : 1));
+	json_t *request = json_pack("{s:s, s:I, s:b}", "op", "stop", "timeout_ms",
+				    (json_int_t)(timeout_ms ? timeout_ms : 1), "discard", discard);
 	struct vmlink_call call = sandbox_call(s, request, timeout_ms + STOP_SLACK_MS);
 	struct err err;
 
@@ -428,14 +432,14 @@ static void ask_stop(struct sandbox *s, uint64_t timeout_ms)
 		log_warn("event=stop_not_asked id=%s error=\"%s\"", s->row.id, err.msg);
 }
 
-int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, void *user, struct err *err)
+static int stop(struct sandbox *s, uint64_t timeout_ms, bool discard, struct sandbox_wait who, struct err *err)
 {
 	struct err cancelled;
 	int r;
 
 	if (s->state == SANDBOX_STOPPED)
 		return 1;
-	r = wait_add(s, &s->stoppers, done, user, err);
+	r = wait_add(s, &s->stoppers, who.done, who.user, err);
 	if (r < 0)
 		return r;
 	if (s->state == SANDBOX_LOST) {
@@ -443,7 +447,8 @@ int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, voi
 		s->stop_asked = true;
 		s->last_error = (struct err){ 0 };
 		(void)boot_kill(s);
-		(void)uv_timer_start(&s->timer, on_settle, SETTLE_STEP_MS, 0);
+		s->settle_step_ms = 1;
+		(void)uv_timer_start(&s->timer, on_settle, s->settle_step_ms, 0);
 		return 0;
 	}
 	/* From here on a start waits for the end of this machine. */
@@ -455,10 +460,20 @@ int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, voi
 		fail_starters(s, &cancelled);
 	}
 	if (s->watch) {
-		ask_stop(s, timeout_ms);
+		ask_stop(s, timeout_ms, discard);
 		arm(s, timeout_ms + STOP_SLACK_MS);
 	}
 	return 0;
+}
+
+int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, void *user, struct err *err)
+{
+	return stop(s, timeout_ms, false, (struct sandbox_wait){ done, user }, err);
+}
+
+int sandbox_throw_away(struct sandbox *s, sandbox_done *done, void *user, struct err *err)
+{
+	return stop(s, SANDBOX_STOP_MS, true, (struct sandbox_wait){ done, user }, err);
 }
 
 int sandbox_remove(struct sandbox *s, struct err *err)

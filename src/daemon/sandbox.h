@@ -54,7 +54,7 @@ struct sandbox {
 	enum sandbox_state state;
 	struct vmlink *watch; /* owned */
 	uv_timer_t timer;     /* boot deadline, stop deadline or the next look at the lock */
-	uint64_t settle_until_ms;
+	uint64_t settle_until_ms, settle_step_ms; /* how long it may take to end, and when to look again */
 	bool killed;      /* a kill was tried since the watch ended or the deadline passed */
 	bool start_again; /* starters wait for the end of the present machine */
 	bool silent;      /* adopted, and has not said a word yet */
@@ -81,6 +81,8 @@ void sandbox_adopt(struct sandbox *s);
 int sandbox_start(struct sandbox *s, sandbox_done *done, void *user, struct err *err);
 /* 1: is off already. */
 int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, void *user, struct err *err);
+/* The same before a removal by force: programs are killed, and the disk is left as it happens to be. */
+int sandbox_throw_away(struct sandbox *s, sandbox_done *done, void *user, struct err *err);
 /* Disk and record go; only when STOPPED. Frees s on success. */
 int sandbox_remove(struct sandbox *s, struct err *err);
 /* Remembers keep, and tells the machine if it runs. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -228,6 +229,26 @@ int template_resolve(const char *cache_dir, const json_t *binding, json_t *spec,
 	    json_object_set_new(spec, "initrds", initrds) < 0)
 		return err_errno(err, ENOMEM, "the base template");
 	return set_layers(cache_dir, binding, spec, err);
+}
+
+static bool has_blob(const char *cache_dir, const struct manifest_blob *b)
+{
+	auto_free char *path = str_new("%s/templates/blobs/%s", cache_dir, b->digest);
+	struct stat st;
+
+	return path && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == b->bytes;
+}
+
+bool template_is_whole(const char *cache_dir)
+{
+	struct err ignored;
+	struct manifest m;
+	bool all = read_manifest(cache_dir, TEMPLATE_BASE, &m, NULL, &ignored) == 0;
+
+	all = all && has_blob(cache_dir, &m.kernel) && has_blob(cache_dir, &m.modules);
+	for (size_t i = 0; all && i < m.nlayers; i++)
+		all = has_blob(cache_dir, &m.layers[i]);
+	return all;
 }
 
 static json_t *blob_json(const struct manifest_blob *b, const char *key, const char *value)

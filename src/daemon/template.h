@@ -24,6 +24,8 @@ json_t *template_layer(const char *cache_dir, const json_t *profile);
 /* Puts the paths that a binding stands for into a machine's spec (kernel, initrds, layers); unavailable where one of
  * them is not in the cache any more. */
 int template_resolve(const char *cache_dir, const json_t *binding, json_t *spec, struct err *err);
+/* Whether all that the base template's manifest names is in the cache, in its length. */
+bool template_is_whole(const char *cache_dir);
 /* What GET /v1/templates shows; a new reference. */
 int template_list(const char *cache_dir, json_t **ret, struct err *err);
 

@@ -163,6 +163,27 @@ static void run_shutdown(struct call *c)
 	halt_start(c->guest);
 }
 
+static void on_saved(void *user)
+{
+	struct call *c = user;
+
+	c->busy--;
+	answer(c, 200, "{}");
+	unref(c);
+}
+
+static void run_discard(struct call *c)
+{
+	struct err err = { 0 };
+
+	c->busy++;
+	if (halt_discard(c->guest, on_saved, c) == 0)
+		return;
+	c->busy--;
+	(void)err_set(&err, ERR_CONFLICT, EBUSY, "the sandbox starts or ends just now");
+	answer_error(c, 409, &err);
+}
+
 static unsigned long count_processes(void)
 {
 	auto_dir DIR *d = opendir("/proc");
@@ -262,7 +283,7 @@ struct ctl_stream *calls_new(struct guest *g, struct h2_stream *s, const struct 
 	static const struct {
 		const char *path;
 		void (*run)(struct call *c);
-	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/health", run_health } };
+	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/discard", run_discard }, { "/health", run_health } };
 	struct call *c = calloc(1, sizeof(*c));
 
 	if (!c)

@@ -14,18 +14,21 @@
 #include "guest/ctl.h"
 #include "guest/root.h"
 #include "guest/session.h"
+#include "guest/workspaces.h"
 
 #define TERM_MS 5000
 #define KILL_MS 500
 #define FLUSH_MS 500
 #define TOTAL_MS 8000
 
-enum halt_phase { HALT_NONE, HALT_TERM, HALT_KILL, HALT_FLUSH, HALT_UNMOUNT };
+enum halt_phase { HALT_NONE, HALT_TERM, HALT_KILL, HALT_FLUSH, HALT_UNMOUNT, HALT_SAVE };
 
 static enum halt_phase phase;
 static bool half_set; /* the setup's thread may still be mounting */
 static uv_timer_t phase_timer, end_timer;
-static uv_work_t unmount_work;
+static uv_work_t unmount_work, save_work;
+static halt_done *saved; /* NULL: the disk counts, too */
+static void *saved_user;
 
 void halt_now(void)
 {
@@ -53,6 +56,17 @@ static void on_unmounted(uv_work_t *w, int status)
 	halt_now();
 }
 
+static void do_save(uv_work_t *w)
+{
+	workspaces_sync();
+}
+
+/* The host ends the machine; should it not, on_end does. */
+static void on_saved(uv_work_t *w, int status)
+{
+	saved(saved_user);
+}
+
 static void on_phase_timeout(uv_timer_t *t);
 
 static void enter(struct guest *g, enum halt_phase next, uint64_t timeout_ms)
@@ -74,7 +88,12 @@ static void advance(struct guest *g)
 		enter(g, HALT_KILL, KILL_MS);
 		break;
 	case HALT_KILL:
-		enter(g, HALT_FLUSH, FLUSH_MS);
+		if (saved) {
+			enter(g, HALT_SAVE, 0);
+			(void)uv_queue_work(&g->loop, &save_work, do_save, on_saved);
+		} else {
+			enter(g, HALT_FLUSH, FLUSH_MS);
+		}
 		break;
 	case HALT_FLUSH:
 		phase = HALT_UNMOUNT;
@@ -103,12 +122,10 @@ void halt_poke(struct guest *g)
 		advance(g);
 }
 
-void halt_start(struct guest *g)
+static void begin(struct guest *g)
 {
 	siginfo_t si;
 
-	if (phase != HALT_NONE)
-		return;
 	half_set = g->state == GUEST_SETTING;
 	g->state = GUEST_HALTING;
 	(void)uv_timer_init(&g->loop, &phase_timer);
@@ -116,7 +133,27 @@ void halt_start(struct guest *g)
 	phase_timer.data = g;
 	(void)uv_timer_start(&end_timer, on_end, TOTAL_MS, 0);
 	g->childless = waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+}
+
+void halt_start(struct guest *g)
+{
+	if (phase != HALT_NONE)
+		return;
+	begin(g);
 	(void)kill(-1, SIGTERM);
 	(void)kill(-1, SIGHUP);
 	enter(g, HALT_TERM, TERM_MS);
+}
+
+int halt_discard(struct guest *g, halt_done *done, void *user)
+{
+	if (phase != HALT_NONE || g->state != GUEST_READY)
+		return -EBUSY;
+	begin(g);
+	saved = done;
+	saved_user = user;
+	if (!g->childless)
+		(void)kill(-1, SIGKILL);
+	enter(g, HALT_KILL, KILL_MS);
+	return 0;
 }

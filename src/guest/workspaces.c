@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/own.h"
@@ -99,4 +100,12 @@ int workspaces_bind(struct workspace *w, size_t n, const struct user *agent, str
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = bind_one(order[i], agent, err);
 	return r;
+}
+
+void workspaces_sync(void)
+{
+	auto_fd int fd = open(FS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)syncfs(fd);
 }

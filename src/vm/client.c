@@ -161,7 +161,10 @@ static void begin_stop(struct client *c, const json_t *req)
 	json_int_t ms = json_integer_value(json_object_get(req, "timeout_ms"));
 
 	c->role = ROLE_STOP;
-	machine_stop(c->m, ms > 0 && ms <= STOP_MAX_MS ? (uint64_t)ms : c->m->stop_timeout_ms);
+	if (json_is_true(json_object_get(req, "discard")))
+		machine_throw_away(c->m);
+	else
+		machine_stop(c->m, ms > 0 && ms <= STOP_MAX_MS ? (uint64_t)ms : c->m->stop_timeout_ms);
 }
 
 static void begin_keep(struct client *c, const json_t *req)

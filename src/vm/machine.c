@@ -27,6 +27,8 @@
 #define ENDS_TOGETHER_MS 1000
 /* Of a stop's time, what is left for QEMU once the guest has had its share. */
 #define QUIT_MS 2000
+/* For the guest to kill its programs and to hand over what they wrote to workspaces. */
+#define DISCARD_MS 5000
 
 static const char *const state_names[] = {
 	[MACHINE_STARTING] = "starting", [MACHINE_RUNNING] = "running", [MACHINE_STOPPING] = "stopping",
@@ -180,22 +182,50 @@ static void on_shutdown_answer(void *user, const json_t *reply, const struct err
 		log_warn("event=shutdown_call error=\"%s\"", err->msg);
 }
 
+/* false: there is nothing to wait for. */
+static bool begin_stop(struct machine *m)
+{
+	if (m->state == MACHINE_STARTING) {
+		(void)err_set(&m->error, ERR_CONFLICT, ECANCELED, "the start was cancelled by a stop");
+		finish(m, MACHINE_STOPPED);
+		return false;
+	}
+	if (m->state != MACHINE_RUNNING)
+		return false;
+	(void)uv_timer_stop(&m->grace_timer);
+	set_state(m, MACHINE_STOPPING);
+	return true;
+}
+
 void machine_stop(struct machine *m, uint64_t timeout_ms)
 {
 	uint64_t guest_ms = timeout_ms > QUIT_MS ? timeout_ms - QUIT_MS : 0;
 
-	if (m->state == MACHINE_STARTING) {
-		(void)err_set(&m->error, ERR_CONFLICT, ECANCELED, "the start was cancelled by a stop");
-		finish(m, MACHINE_STOPPED);
+	if (!begin_stop(m))
 		return;
-	}
-	if (m->state != MACHINE_RUNNING)
-		return;
-	(void)uv_timer_stop(&m->grace_timer);
-	set_state(m, MACHINE_STOPPING);
 	if (!m->door || door_call(m->door, "/shutdown", NULL, guest_ms + 1, on_shutdown_answer, m) < 0)
 		guest_ms = 0;
 	(void)uv_timer_start(&m->stop_timer, on_quit_deadline, guest_ms, 0);
+}
+
+static void on_saved(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+
+	if (err)
+		log_warn("event=discard_call error=\"%s\"", err->msg);
+	kill_process(m->qemu.inner_pidfd);
+	kill_process(m->qemu.pidfd);
+}
+
+void machine_throw_away(struct machine *m)
+{
+	bool asked;
+
+	if (!begin_stop(m))
+		return;
+	asked = m->door && door_call(m->door, "/discard", NULL, DISCARD_MS, on_saved, m) == 0;
+	(void)uv_timer_start(&m->stop_timer, on_stop_deadline, asked ? DISCARD_MS + QUIT_MS : 0, 0);
 }
 
 /* --- running --- */

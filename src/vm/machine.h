@@ -80,6 +80,9 @@ int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd);
 
 /* Orderly: the guest is asked, then QEMU, then killed; the three share timeout_ms. Idempotent. */
 void machine_stop(struct machine *m, uint64_t timeout_ms);
+/* The same for a machine whose disk nobody wants any more: programs are killed, what they wrote to workspaces is waited for, and
+ * QEMU is killed. */
+void machine_throw_away(struct machine *m);
 /* boot.c: the machine runs / cannot be started (err is copied). */
 void machine_started(struct machine *m);
 void machine_failed(struct machine *m, const struct err *err);

@@ -94,8 +94,25 @@ setup() {
 	[ "$output" = "$(sbx inspect --json shell-detached | jq -r .id)" ]
 	[ "$(state_of shell-detached)" = running ]
 	[ "$(sbx inspect --json shell-detached | jq .keep)" = true ]
+}
+
+@test "a removal by force: a program is killed, and what it wrote to mapped pages of a workspace is kept" {
+	cd "$WORLD/detached"
+	sbx exec shell-detached python3 -c 'import mmap, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+f = open("mapped", "w+b"); f.truncate(1 << 20)
+m = mmap.mmap(f.fileno(), 1 << 20); m[:] = b"x" * (1 << 20)
+print("written", flush=True); signal.pause()' >"$WORLD/said" 2>&1 3>&- &
+	wait_for 60 grep -q written "$WORLD/said"
+	id=$(sbx inspect --json shell-detached | jq -r .id)
 	run -0 sbx rm -f shell-detached
 	[ "$output" = $'Deleting sandbox shell-detached...\nSandbox \'shell-detached\' removed' ]
+	wait "$!" || [ "$?" != 0 ]
+	[ "$(tr -d x <mapped | wc -c)" = 0 ]
+	[ "$(wc -c <mapped)" = 1048576 ]
+	[ ! -e "$XDG_STATE_HOME/sbx/sandboxes/$id" ]
+	[ ! -e "$XDG_RUNTIME_DIR/sbx/vm/$id.sock" ]
+	[ -z "$(sbx ls -q | grep detached)" ]
 }
 
 @test "on a terminal: a prompt, and its exit status" {

@@ -92,7 +92,7 @@ void api_delete(struct request *r)
 			    "sandbox '%s' has %u active session%s: end %s first, or use --force", s->row.name,
 			    s->sessions, s->sessions == 1 ? "" : "s", s->sessions == 1 ? "it" : "them");
 	if (e == 0)
-		e = sandbox_stop(s, SANDBOX_STOP_MS, on_stopped, r, &err);
+		e = r->force ? sandbox_throw_away(s, on_stopped, r, &err) : sandbox_stop(s, SANDBOX_STOP_MS, on_stopped, r, &err);
 	if (e < 0)
 		request_fail(r, &err);
 	else if (e == 1)
