@@ -254,27 +254,39 @@ static void version(const struct keeper *k, struct keepermsg_reply *reply)
 	reply->netns = k->confined.netns;
 }
 
-int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, struct answer_news *ret)
+/* 1: the message is about something else. */
+static int answer_others(const struct keeper *k, struct peer *p, bool first, const struct buf *message, struct buf *out,
+			 struct answer_news *ret)
 {
-	auto_free struct keepermsg_reply *reply = calloc(1, sizeof(*reply));
-	struct keepermsg_request q;
-	bool first = !p->asked;
-	int r;
+	int r = loginop_answer(k, p, message, out);
 
-	p->asked = p->ca != NULL;
-	*ret = (struct answer_news){ 0 };
-	if (!reply)
-		return -ENOMEM;
-	r = loginop_answer(k, p, message, out);
 	if (r > 0)
 		r = answer_secrets(k, p, message, out, ret);
 	if (r > 0)
 		r = answer_store(k, p, message, out, ret);
 	if (r > 0)
 		r = signin_answer(k, p, first, message, out, ret);
+	return r;
+}
+
+int answer(const struct keeper *k, struct peer *p, const struct buf *message, struct buf *out, struct answer_news *ret)
+{
+	const char *text = (const char *)buf_bytes(message);
+	auto_free struct keepermsg_reply *reply = NULL;
+	struct keepermsg_request q;
+	bool first = !p->asked;
+	int r;
+
+	p->asked = p->ca != NULL;
+	*ret = (struct answer_news){ 0 };
+	/* Each of the others reads the whole message: not that of which there are most. */
+	r = p->ca && keepermsg_begins_leaf(text, buf_len(message)) ? 1 : answer_others(k, p, first, message, out, ret);
 	if (r <= 0)
 		return r;
-	if (keepermsg_decode((const char *)buf_bytes(message), buf_len(message), &q, &reply->error) < 0)
+	reply = calloc(1, sizeof(*reply));
+	if (!reply)
+		return -ENOMEM;
+	if (keepermsg_decode(text, buf_len(message), &q, &reply->error) < 0)
 		return keepermsg_encode_reply(KEEPERMSG_VERSION, reply, out);
 	switch (q.op) {
 	case KEEPERMSG_ATTACH:

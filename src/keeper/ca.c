@@ -24,9 +24,16 @@
 /* Clocks of guests may be behind. */
 #define BACKDATE_DAYS 1
 #define SECURE_HEAP (256U << 10)
-#define SERIAL_BITS 159
+#define SERIAL_BYTES 20
 #define RSA_BITS_MIN 2048
 #define RSA_BITS_MAX 4096
+
+struct ca_signed {
+	unsigned char *body; /* owned */
+	int body_len;
+	uint8_t signature[128];
+	size_t signature_len;
+};
 
 struct ca {
 	char name[64];
@@ -39,7 +46,7 @@ struct ca {
 
 DEFINE_AUTO(x509, X509 *, X509_free);
 DEFINE_AUTO(pkey, EVP_PKEY *, EVP_PKEY_free);
-DEFINE_AUTO(bn, BIGNUM *, BN_free);
+DEFINE_AUTO(md, EVP_MD_CTX *, EVP_MD_CTX_free);
 DEFINE_AUTO(bio, BIO *, BIO_free_all);
 DEFINE_AUTO(san, GENERAL_NAME *, GENERAL_NAME_free);
 DEFINE_AUTO(sans, GENERAL_NAMES *, GENERAL_NAMES_free);
@@ -62,11 +69,13 @@ static int64_t time_of(const int64_t *now)
 
 static int set_serial(X509 *x)
 {
-	auto_(bn) BIGNUM *n = BN_new();
+	uint8_t n[SERIAL_BYTES];
 
-	/* The top bit set: positive, never zero, and always of the same length. */
-	return n && BN_rand(n, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) &&
-	       BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x));
+	if (RAND_bytes(n, sizeof(n)) != 1)
+		return 0;
+	/* Positive, never zero, and always of the same length. */
+	n[0] = (uint8_t)((n[0] & 0x7f) | 0x40);
+	return ASN1_STRING_set(X509_get_serialNumber(x), n, sizeof(n));
 }
 
 static int set_times(X509 *x, int64_t from, int64_t to)
@@ -334,18 +343,45 @@ static int set_leaf_times(X509 *x, const struct ca *ca)
 	return ASN1_TIME_compare(X509_get0_notAfter(x), end) <= 0 || X509_set1_notAfter(x, end);
 }
 
-static int to_der(X509 *x, struct ca_der *ret)
-{
-	unsigned char *at = ret->bytes;
-	int n = i2d_X509(x, NULL);
+/* ecdsa-with-SHA256, as an AlgorithmIdentifier: every CA's key is of P-256. */
+static const uint8_t algorithm[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
 
-	if (n <= 0 || n > CA_DER_MAX)
+/* Certificate ::= SEQUENCE { what was signed, algorithm, BIT STRING }. */
+static int put_together(const struct ca_signed *s, struct ca_der *ret)
+{
+	int bits = (int)s->signature_len + 1, inner = s->body_len + (int)sizeof(algorithm) + ASN1_object_size(0, bits, V_ASN1_BIT_STRING);
+	int n = ASN1_object_size(1, inner, V_ASN1_SEQUENCE);
+	unsigned char *at = ret->bytes;
+
+	if (inner < 0 || n < 0 || n > CA_DER_MAX)
 		return 0;
-	ret->n = (size_t)i2d_X509(x, &at);
+	ASN1_put_object(&at, 1, inner, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+	memcpy(at, s->body, (size_t)s->body_len);
+	at += s->body_len;
+	memcpy(at, algorithm, sizeof(algorithm));
+	at += sizeof(algorithm);
+	ASN1_put_object(&at, 0, bits, V_ASN1_BIT_STRING, V_ASN1_UNIVERSAL);
+	*at++ = 0; /* no bit of the last byte is unused */
+	memcpy(at, s->signature, s->signature_len);
+	ret->n = (size_t)n;
 	return 1;
 }
 
-/* What is the same in all leaves of one key. */
+/* X509_sign and i2d_X509, which take twice as long: they ask for the algorithm anew and encode three times. */
+static int sign_to(X509 *x, EVP_PKEY *key, struct ca_der *ret)
+{
+	struct ca_signed s = { .signature_len = sizeof(s.signature) };
+	auto_(md) EVP_MD_CTX *md = EVP_MD_CTX_new();
+	int ok;
+
+	s.body_len = i2d_re_X509_tbs(x, &s.body);
+	ok = s.body_len > 0 && md && EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+	     EVP_DigestSign(md, s.signature, &s.signature_len, s.body, (size_t)s.body_len) == 1 && put_together(&s, ret);
+	OPENSSL_free(s.body);
+	return ok;
+}
+
+/* What is the same in all leaves of one key. Signed once, as that is what writes the algorithm into it. */
 static X509 *make_leaf(const struct ca *ca, EVP_PKEY *key)
 {
 	auto_(x509) X509 *x = X509_new();
@@ -354,7 +390,7 @@ static X509 *make_leaf(const struct ca *ca, EVP_PKEY *key)
 	    !X509_set_pubkey(x, key) || !extend(x, ca->cert, NID_basic_constraints, "critical,CA:FALSE") ||
 	    !extend(x, ca->cert, NID_key_usage, "critical,digitalSignature") ||
 	    !extend(x, ca->cert, NID_ext_key_usage, "serverAuth") ||
-	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always"))
+	    !extend(x, ca->cert, NID_authority_key_identifier, "keyid:always") || !sign_it(x, ca->key))
 		return NULL;
 	return TAKE_PTR(x);
 }
@@ -389,7 +425,7 @@ int ca_sign(struct ca *ca, const struct dest *host, const uint8_t *spki, size_t 
 	at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
 	if (at >= 0)
 		X509_EXTENSION_free(X509_delete_ext(x, at));
-	if (set_serial(x) && set_leaf_times(x, ca) && set_host(x, host) && sign_it(x, ca->key) && to_der(x, ret))
+	if (set_serial(x) && set_leaf_times(x, ca) && set_host(x, host) && sign_to(x, ca->key, ret))
 		return 0;
 	X509_free(TAKE_PTR(ca->leaf));
 	return crypto_failed(err, "sign a certificate");

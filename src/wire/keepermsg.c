@@ -186,6 +186,13 @@ int keepermsg_decode(const char *json, size_t n, struct keepermsg_request *ret, 
 	return 0;
 }
 
+bool keepermsg_begins_leaf(const char *json, size_t n)
+{
+	static const char begin[] = "{\"op\":\"leaf\",";
+
+	return n >= sizeof(begin) - 1 && memcmp(json, begin, sizeof(begin) - 1) == 0;
+}
+
 /* Takes o's reference. */
 static int emit(json_t *o, struct buf *out)
 {

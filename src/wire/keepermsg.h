@@ -54,6 +54,8 @@ struct keepermsg_reply {
 };
 
 int keepermsg_decode(const char *json, size_t n, struct keepermsg_request *ret, struct err *err);
+/* Whether it begins as keepermsg_encode writes a request for a leaf: what does can decode as no other. */
+bool keepermsg_begins_leaf(const char *json, size_t n);
 /* Appends the message. -EINVAL where r breaks a rule; -ENOMEM, -EMSGSIZE. */
 int keepermsg_encode(const struct keepermsg_request *r, struct buf *out);
 

@@ -42,6 +42,8 @@ static void requests_survive(void **state)
 			assert_int_equal(keepermsg_encode(&in[i], &b), 0);
 			assert_int_equal(keepermsg_decode((const char *)buf_bytes(&b), buf_len(&b), &out, NULL), 0);
 			assert_memory_equal(&in[i], &out, sizeof(out));
+			assert_int_equal(keepermsg_begins_leaf((const char *)buf_bytes(&b), buf_len(&b)), in[i].op == KEEPERMSG_LEAF);
+			assert_false(keepermsg_begins_leaf((const char *)buf_bytes(&b), 12));
 			buf_done(&b);
 		}
 	}
