@@ -62,9 +62,13 @@ static int take_root(json_t *o, struct config_root *r, struct err *err)
 
 static bool fd_repeats(const struct config *c)
 {
-	int fds[2 * CONFIG_MAX_ROOTS];
+	int fds[2 * CONFIG_MAX_ROOTS + 2];
 	size_t n = 0;
 
+	if (c->control_fd >= 0)
+		fds[n++] = c->control_fd;
+	if (c->state_fd >= 0)
+		fds[n++] = c->state_fd;
 	for (size_t i = 0; i < c->nroots; i++) {
 		fds[n++] = c->roots[i].fd;
 		if (c->roots[i].parent_fd >= 0)
@@ -93,11 +97,15 @@ static int take(json_t *o, struct config *c, struct err *err)
 	json_error_t why;
 	int cache_ms = 0, r;
 
-	if (json_unpack_ex(o, &why, JSON_STRICT, "{s:s, s:o, s?i}", "nonce", &nonce, "roots", &roots, "cache_ms",
-			   &cache_ms) < 0)
+	if (json_unpack_ex(o, &why, JSON_STRICT, "{s:s, s:o, s?i, s?i, s?i}", "nonce", &nonce, "roots", &roots,
+			   "cache_ms", &cache_ms, "control_fd", &c->control_fd, "state_fd", &c->state_fd) < 0)
 		return err_set(err, ERR_INVALID, 0, "the configuration is not understood: %s", why.text);
 	if (!json_is_array(roots) || json_array_size(roots) > CONFIG_MAX_ROOTS || cache_ms < 0 || cache_ms > 60000)
 		return err_set(err, ERR_INVALID, 0, "at most %d roots, cache_ms at most 60000", CONFIG_MAX_ROOTS);
+	if (c->control_fd != -1 && !is_open(c->control_fd, S_IFSOCK))
+		return err_set(err, ERR_INVALID, 0, "descriptor %d is no control socket", c->control_fd);
+	if (c->state_fd != -1 && !is_open(c->state_fd, S_IFREG))
+		return err_set(err, ERR_INVALID, 0, "descriptor %d is no saved state", c->state_fd);
 	c->cache_ms = (unsigned)cache_ms;
 	r = take_nonce(c, nonce, err);
 	for (size_t i = 0; r == 0 && i < json_array_size(roots); i++) {
@@ -112,7 +120,7 @@ static int take(json_t *o, struct config *c, struct err *err)
 
 int config_parse(const char *text, size_t n, struct config *ret, struct err *err)
 {
-	struct config c = { 0 };
+	struct config c = { .control_fd = -1, .state_fd = -1 };
 	json_error_t why;
 	auto_(json) json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
 	int r;
@@ -124,6 +132,7 @@ int config_parse(const char *text, size_t n, struct config *ret, struct err *err
 		/* On failure the descriptors stay the caller's. */
 		for (size_t i = 0; i < c.nroots; i++)
 			c.roots[i].fd = c.roots[i].parent_fd = -1;
+		c.control_fd = c.state_fd = -1;
 		config_done(&c);
 		return r;
 	}
@@ -154,5 +163,7 @@ void config_done(struct config *c)
 		free(c->roots[i].name);
 		free(c->roots[i].path);
 	}
-	*c = (struct config){ 0 };
+	own_close_p(&c->control_fd);
+	own_close_p(&c->state_fd);
+	*c = (struct config){ .control_fd = -1, .state_fd = -1 };
 }

@@ -2,11 +2,12 @@
  *
  * config: what sbx-vm tells sbx-fs at its start, as JSON on a descriptor:
  *
- *   {"nonce": "<hex>", "cache_ms": 0,
+ *   {"nonce": "<hex>", "cache_ms": 0, "control_fd": 5, "state_fd": 6,
  *    "roots": [{"fd": 5, "path": "/abs", "readonly": false, "type": "dir"|"file", "parent_fd": 6, "name": "base"}]}
  *
  * The descriptors were opened O_PATH outside of the jail. parent_fd and name are given for a single file and for a
- * read-only path inside another root. cache_ms (default 0) is how long the guest may believe names and attributes.
+ * read-only path inside another root. control_fd and state_fd may be missing: the socket of control.h, and a file with
+ * the state that another sbx-fs has saved, to go on with (restore.h). cache_ms (default 0) is how long the guest may believe names and attributes.
  */
 #ifndef SBX_SHARE_CONFIG_H
 #define SBX_SHARE_CONFIG_H
@@ -30,6 +31,7 @@ struct config_root {
 };
 
 struct config {
+	int control_fd, state_fd; /* owned; -1: none */
 	char nonce[CONFIG_MAX_NONCE + 1];
 	unsigned cache_ms;
 	struct config_root roots[CONFIG_MAX_ROOTS];

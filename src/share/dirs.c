@@ -181,7 +181,7 @@ void dirs_read_plus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 void dirs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *f = fs_of(req);
-	struct handle *h = fs_dir(req, ino, fi);
+	struct handle *h = fs_closing(req, ino, fi, true);
 
 	if (!h)
 		return;

@@ -73,11 +73,14 @@ static void amend_init(struct fuse_init_out *out, uint32_t offered)
 	out->flags |= offered & (uint32_t)(FUSE_SETXATTR_EXT | FUSE_HANDLE_KILLPRIV_V2);
 }
 
+_Static_assert(sizeof(struct fuse_init_in) == FSSTATE_INIT_BYTES && sizeof(struct fuse_init_out) == FSSTATE_INIT_BYTES,
+	       "the messages of linux/fuse.h that are written down");
+
 static uint32_t offered_flags(const struct door *d)
 {
 	struct fuse_init_in in;
 
-	memcpy(&in, d->in + sizeof(struct fuse_in_header), sizeof(in));
+	memcpy(&in, d->offer, sizeof(in));
 	return in.flags;
 }
 
@@ -103,8 +106,11 @@ static ssize_t on_writev(int fd, struct iovec *iov, int count, void *userdata)
 		memcpy(&init, iov[1].iov_base, sizeof(init));
 		amend_init(&init, offered_flags(d));
 		pieces[1].iov_base = &init;
+		memcpy(d->agreed, &init, sizeof(init));
 	}
 	d->init_answer = false;
+	if (d->mute)
+		return (ssize_t)total;
 	r = write_pieces(fd, pieces, count);
 	if (r < 0) {
 		d->broken = true;
@@ -143,7 +149,7 @@ int door_init(struct door *d, int fd, const struct fuse_lowlevel_ops *fuse_ops, 
 	char *argv[] = { name, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 
-	*d = (struct door){ .fd = fd, .ops = ops, .user = user };
+	*d = (struct door){ .fd = fd, .control_fd = -1, .ops = ops, .user = user };
 	fuse_set_log_func(on_log);
 	d->in = aligned_alloc(64, FUSE_GUARD_MAX_FRAME);
 	d->se = d->in ? fuse_session_new(&args, fuse_ops, sizeof(*fuse_ops), d) : NULL;
@@ -161,7 +167,7 @@ void door_done(struct door *d)
 	if (d->se)
 		fuse_session_destroy(d->se); /* closes fd */
 	free(d->in);
-	*d = (struct door){ .fd = -1 };
+	*d = (struct door){ .fd = -1, .control_fd = -1 };
 }
 
 static int answer_error(struct door *d, uint64_t unique, int error)
@@ -172,6 +178,15 @@ static int answer_error(struct door *d, uint64_t unique, int error)
 	return write_pieces(d->fd, &iov, 1);
 }
 
+static void serve_own(struct door *d, const struct fuse_in_header *head)
+{
+	d->held = head->opcode == FUSE_GUARD_HOLD;
+	if (d->held)
+		d->broken = answer_error(d, head->unique, 0) < 0;
+	else if (d->ops->go)
+		d->ops->go(d->user);
+}
+
 static int serve(struct door *d, size_t len, struct err *err)
 {
 	struct fuse_buf buf = { .mem = d->in, .size = len };
@@ -180,12 +195,14 @@ static int serve(struct door *d, size_t len, struct err *err)
 	int r = fuse_guard_check(&d->guard, d->in, len);
 
 	memcpy(&head, d->in, sizeof(head));
-	if (r != 0)
+	if (r != 0 && r != FUSE_GUARD_OWN)
 		d->refused++;
 	if (r == -EPROTO)
 		return err_set(err, ERR_INVALID, EPROTO, "the guest broke the FUSE protocol (opcode %u, %zu bytes)",
 			       head.opcode, len);
-	if (r == FUSE_GUARD_DROP)
+	if (r == FUSE_GUARD_OWN)
+		serve_own(d, &head);
+	if (r == FUSE_GUARD_DROP || r == FUSE_GUARD_OWN)
 		return 0;
 	if (r < 0) {
 		log_debug("event=refused opcode=%u bytes=%zu errno=%d", head.opcode, len, -r);
@@ -199,6 +216,8 @@ static int serve(struct door *d, size_t len, struct err *err)
 	}
 	d->unique = head.unique;
 	d->init_answer = head.opcode == FUSE_INIT;
+	if (d->init_answer)
+		memcpy(d->offer, d->in + sizeof(head), sizeof(d->offer));
 	fuse_session_process_buf(d->se, &buf);
 	return 0;
 }
@@ -225,15 +244,17 @@ static int serve_all(struct door *d, struct err *err)
 	}
 }
 
-/* Bytes read, 0 at the end, -EAGAIN where the time has passed. */
+/* Bytes read, 0 at the end, -EAGAIN where the time has passed or something else was served. */
 static ssize_t receive(struct door *d, int timeout_ms)
 {
-	struct pollfd p = { .fd = d->fd, .events = POLLIN };
-	ssize_t n = poll(&p, 1, timeout_ms);
+	struct pollfd p[] = { { .fd = d->fd, .events = POLLIN }, { .fd = d->control_fd, .events = POLLIN } };
+	ssize_t n = poll(p, ARRAY_LEN(p), timeout_ms);
 
-	if (n > 0)
+	if (n > 0 && p[1].revents && d->ops->control(d->user) < 0)
+		d->control_fd = -1;
+	if (n > 0 && p[0].revents)
 		n = read(d->fd, d->in + d->have, FUSE_GUARD_MAX_FRAME - d->have);
-	else if (n == 0)
+	else if (n >= 0)
 		return -EAGAIN;
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
@@ -257,8 +278,46 @@ int door_run(struct door *d, struct err *err)
 		r = serve_all(d, err);
 		if (r < 0)
 			return r;
-		timeout_ms = d->ops->tick(d->user);
+		timeout_ms = d->held ? -1 : d->ops->tick(d->user);
 		if (d->broken)
 			return err_set(err, ERR_UNAVAILABLE, EPIPE, "the FUSE session ended");
 	}
+}
+
+bool door_is_still(const struct door *d)
+{
+	return d->guard.init && d->held && d->have == 0 && !d->broken;
+}
+
+int door_replay(struct door *d, const void *frame, size_t len, struct err *err)
+{
+	int r;
+
+	if (d->have > 0 || len > FUSE_GUARD_MAX_FRAME)
+		return err_set(err, ERR_INTERNAL, EBUSY, "a message is under way");
+	memcpy(d->in, frame, len);
+	r = serve(d, len, err);
+	if (r == 0 && (d->broken || fuse_session_exited(d->se)))
+		return err_set(err, ERR_UNAVAILABLE, EPIPE, "the FUSE session ended");
+	return r;
+}
+
+int door_agree(struct door *d, const uint8_t offer[FSSTATE_INIT_BYTES], const uint8_t agreed[FSSTATE_INIT_BYTES],
+	       struct err *err)
+{
+	struct {
+		struct fuse_in_header head;
+		uint8_t offer[FSSTATE_INIT_BYTES];
+	} frame = { .head = { .len = sizeof(frame), .opcode = FUSE_INIT, .unique = 1 } };
+	int r;
+
+	memcpy(frame.offer, offer, sizeof(frame.offer));
+	d->mute = true;
+	r = door_replay(d, &frame, sizeof(frame), err);
+	d->mute = false;
+	if (r < 0)
+		return r;
+	if (memcmp(d->agreed, agreed, FSSTATE_INIT_BYTES) != 0)
+		return err_set(err, ERR_CONFLICT, 0, "libfuse does not agree upon what it did with this guest before");
+	return 0;
 }

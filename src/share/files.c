@@ -182,13 +182,13 @@ void files_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 void files_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *f = fs_of(req);
-	struct handle *h = fs_file(req, ino, fi);
+	struct handle *h = fs_closing(req, ino, fi, false);
 	int fd, r = 0;
 
 	if (!h)
 		return;
 	locks_drop_owner(&f->locks, &f->tree.nodes, h->node, fi->lock_owner);
-	if (h->writable) {
+	if (h->writable && h->fd >= 0) {
 		fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd >= 0 && close(fd) < 0)
 			r = -errno;
@@ -199,7 +199,7 @@ void files_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void files_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *f = fs_of(req);
-	struct handle *h = fs_file(req, ino, fi);
+	struct handle *h = fs_closing(req, ino, fi, false);
 
 	if (!h)
 		return;

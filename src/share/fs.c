@@ -9,10 +9,12 @@
 #include "share/fs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/own.h"
 #include "share/attrs.h"
+#include "share/control.h"
 #include "share/dirs.h"
 #include "share/files.h"
 #include "share/locks.h"
@@ -33,7 +35,20 @@ struct node *fs_node(fuse_req_t req, fuse_ino_t ino)
 	return n;
 }
 
-static struct handle *handle_of(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, bool dir)
+int fs_reopen(struct fs *f, struct handle *h)
+{
+	int fd = (h->flags & O_ACCMODE) != O_RDONLY ? tree_writable(&f->tree, h->node) : 0;
+
+	if (fd == 0)
+		fd = tree_open(&f->tree, h->node, h->flags);
+	if (fd < 0)
+		return fd;
+	h->fd = fd;
+	h->lost = false;
+	return 0;
+}
+
+struct handle *fs_closing(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, bool dir)
 {
 	struct fs *f = fs_of(req);
 	struct node *n = node_get(&f->tree.nodes, ino);
@@ -41,6 +56,18 @@ static struct handle *handle_of(fuse_req_t req, fuse_ino_t ino, const struct fus
 
 	if (!h)
 		fs_reply(req, -EBADF);
+	return h;
+}
+
+/* What was lost comes back where its file has a name again: the host has moved it, and the guest has met it there. */
+static struct handle *handle_of(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, bool dir)
+{
+	struct handle *h = fs_closing(req, ino, fi, dir);
+
+	if (h && h->lost && fs_reopen(fs_of(req), h) < 0) {
+		fs_reply(req, -ESTALE);
+		return NULL;
+	}
 	return h;
 }
 
@@ -143,6 +170,7 @@ static const struct fuse_lowlevel_ops fuse_ops = {
 static const struct door_ops door_ops = {
 	.interrupt = locks_interrupt,
 	.tick = locks_tick,
+	.control = control_serve,
 };
 
 int fs_init(struct fs *f, struct config *config, int door_fd, size_t max_fds, struct err *err)
@@ -151,7 +179,9 @@ int fs_init(struct fs *f, struct config *config, int door_fd, size_t max_fds, st
 	int r;
 
 	*f = (struct fs){ .config = *config, .door = { .fd = -1 }, .tree = { .proc_fd = -1 } };
-	*config = (struct config){ 0 };
+	*config = (struct config){ .control_fd = -1, .state_fd = -1 };
+	f->control_fd = f->config.control_fd;
+	f->config.control_fd = -1;
 	f->cache_s = f->config.cache_ms / 1000.0;
 	f->scratch = malloc(FUSE_GUARD_MAX_DATA);
 	r = f->scratch ? 0 : err_errno(err, ENOMEM, "cannot start");
@@ -164,11 +194,13 @@ int fs_init(struct fs *f, struct config *config, int door_fd, size_t max_fds, st
 		r = tree_init(&f->tree, &f->config, max_fds / 4 < 16384 ? max_fds / 4 : 16384, err);
 	if (r == 0)
 		r = door_init(&f->door, fd, &fuse_ops, &door_ops, f, err);
-	if (r == 0)
-		(void)TAKE_FD(fd);
-	else
+	if (r < 0) {
 		fs_done(f);
-	return r;
+		return r;
+	}
+	(void)TAKE_FD(fd);
+	f->door.control_fd = f->control_fd;
+	return 0;
 }
 
 void fs_done(struct fs *f)
@@ -179,5 +211,6 @@ void fs_done(struct fs *f)
 	tree_done(&f->tree);
 	config_done(&f->config);
 	free(f->scratch);
-	*f = (struct fs){ .door = { .fd = -1 } };
+	own_close_p(&f->control_fd);
+	*f = (struct fs){ .door = { .fd = -1 }, .control_fd = -1 };
 }

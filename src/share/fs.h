@@ -19,11 +19,12 @@ struct fs {
 	struct handle_table handles;
 	struct locks locks;
 	struct door door;
+	int control_fd;  /* owned; -1: none */
 	double cache_s;  /* how long the guest may believe names and attributes */
 	char *scratch;   /* owned: FUSE_GUARD_MAX_DATA bytes for one answer */
 };
 
-/* Takes over the descriptors of config and door_fd; on failure too. max_fds: how many descriptors there may be. */
+/* Takes over the descriptors of config (roots and control) and door_fd; on failure too. max_fds: how many descriptors there may be. */
 int fs_init(struct fs *f, struct config *config, int door_fd, size_t max_fds, struct err *err);
 void fs_done(struct fs *f);
 
@@ -33,6 +34,10 @@ struct node *fs_node(fuse_req_t req, fuse_ino_t ino);
 /* The open file that the guest means; else the request is answered with EBADF. */
 struct handle *fs_file(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi);
 struct handle *fs_dir(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi);
+/* As fs_file and fs_dir, for what is to be closed: it may be lost. */
+struct handle *fs_closing(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, bool dir);
+/* Opens a handle's file, which has none; 0 or -errno. */
+int fs_reopen(struct fs *f, struct handle *h);
 /* Answers with r, 0 or a negative errno. */
 void fs_reply(fuse_req_t req, int r);
 /* Answers with the attributes of what stands at name; counts the lookup. */

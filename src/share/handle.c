@@ -48,6 +48,8 @@ static int grow(struct handle_table *t)
 	}
 	memcpy(slots, t->slots, t->cap * sizeof(*slots));
 	memcpy(gens, t->gens, t->cap * sizeof(*gens));
+	for (size_t i = t->cap; i < cap; i++)
+		gens[i] = t->first_gen;
 	free(t->slots);
 	free(t->gens);
 	t->slots = slots;
@@ -55,6 +57,45 @@ static int grow(struct handle_table *t)
 	t->hint = t->cap;
 	t->cap = cap;
 	return 0;
+}
+
+static void enter(struct handle_table *t, struct handle *h)
+{
+	t->slots[h->index] = h;
+	t->gens[h->index] = h->gen;
+	t->used++;
+	h->next = h->node->handles;
+	h->node->handles = h;
+	node_ref(h->node);
+}
+
+int handle_restore(struct handle_table *t, uint32_t index, uint32_t gen, struct node *node, bool dir, struct handle **ret)
+{
+	struct handle *h;
+
+	if (t->used >= t->max || index >= HANDLE_MAX)
+		return -ENFILE;
+	while (index >= t->cap)
+		if (grow(t) < 0)
+			return -ENOMEM;
+	if (t->slots[index])
+		return -EEXIST;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	*h = (struct handle){ .node = node, .fd = -1, .dir = dir, .pos = -1, .index = index, .gen = gen };
+	enter(t, h);
+	*ret = h;
+	return 0;
+}
+
+void handle_restored(struct handle_table *t, uint32_t last_gen)
+{
+	t->first_gen = last_gen;
+	t->hint = 0;
+	for (size_t i = 0; i < t->cap; i++)
+		if (!t->slots[i])
+			t->gens[i] = last_gen;
 }
 
 int handle_add(struct handle_table *t, struct node *node, int fd, bool dir, struct handle **ret)
@@ -71,13 +112,9 @@ int handle_add(struct handle_table *t, struct node *node, int fd, bool dir, stru
 		return -ENOMEM;
 	while (t->slots[t->hint])
 		t->hint = (t->hint + 1) % t->cap;
-	*h = (struct handle){ .node = node, .next = node->handles, .fd = TAKE_FD(owned), .dir = dir, .pos = -1 };
-	h->index = (uint32_t)t->hint;
-	h->gen = ++t->gens[h->index];
-	t->slots[h->index] = h;
-	t->used++;
-	node->handles = h;
-	node_ref(node);
+	*h = (struct handle){ .node = node, .fd = TAKE_FD(owned), .dir = dir, .pos = -1, .index = (uint32_t)t->hint };
+	h->gen = t->gens[h->index] + 1;
+	enter(t, h);
 	*ret = h;
 	return 0;
 }

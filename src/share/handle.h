@@ -18,16 +18,19 @@
 struct handle {
 	struct node *node;   /* ref */
 	struct handle *next; /* of the same node */
-	int fd;              /* owned; -1 for what is made up */
+	int fd;              /* owned; -1 for what is made up, and what is lost */
 	bool dir;
 	bool writable;
+	bool lost;           /* could not be opened again */
+	int flags;           /* what is lost was opened with: O_ACCMODE and O_SYNC bits */
 	uint32_t index, gen;
 	int64_t pos;         /* directory: where the next entry is read; -1: unknown */
 };
 
 struct handle_table {
 	struct handle **slots; /* owned */
-	uint32_t *gens;        /* owned */
+	uint32_t *gens;        /* owned; the last generation of each slot */
+	uint32_t first_gen;    /* that of new slots, less one */
 	size_t cap, max, used, hint;
 };
 
@@ -37,6 +40,10 @@ void handle_table_done(struct handle_table *t, struct node_table *nodes);
 
 /* Takes fd over, also on failure. -ENFILE where the table is full. */
 int handle_add(struct handle_table *t, struct node *node, int fd, bool dir, struct handle **ret);
+/* A handle of another table with the numbers that it had there; else as handle_add. -EEXIST where the number is taken. */
+int handle_restore(struct handle_table *t, uint32_t index, uint32_t gen, struct node *node, bool dir, struct handle **ret);
+/* After the last one: the highest generation that the other table has given out. */
+void handle_restored(struct handle_table *t, uint32_t last_gen);
 uint64_t handle_id(const struct handle *h);
 /* NULL where the guest has no such file open on that node. */
 struct handle *handle_get(const struct handle_table *t, uint64_t id, const struct node *node, bool dir);

@@ -5,6 +5,7 @@
 #include "share/locks.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/io.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "share/fdlocks.h"
 #include "share/fs.h"
 
 #define FIRST_PAUSE_MS 4
@@ -40,7 +42,10 @@ struct locks_wait {
 	uint64_t unique, fh;
 	struct node *node; /* ref */
 	struct want want;  /* want.h is looked up again by fh */
+	struct fuse_lk_in asked;
 };
+
+_Static_assert(sizeof(struct fuse_lk_in) == FSSTATE_LK_BYTES, "the message of linux/fuse.h that is written down");
 
 int locks_init(struct locks *l, size_t max_owners)
 {
@@ -185,6 +190,7 @@ static int enqueue(struct fs *f, fuse_req_t req, uint64_t fh, const struct want 
 	if (!w)
 		return -ENOLCK;
 	*w = (struct locks_wait){ .req = req, .unique = door_unique(req), .fh = fh, .node = want->h->node, .want = *want };
+	memcpy(&w->asked, door_args(req), sizeof(w->asked));
 	node_ref(w->node);
 	while (*at)
 		at = &(*at)->next;
@@ -299,4 +305,88 @@ int locks_tick(void *user)
 	}
 	l->now = false;
 	return l->waits ? (int)(l->next_ms - now) : -1;
+}
+
+/* The kernel knows what an owner's descriptor holds. */
+static int save_owner(struct fs *f, const struct locks_owner *o, struct buf *out, uint32_t *count)
+{
+	struct fdlocks held;
+	int r = fdlocks_read(f->tree.proc_fd, o->fd, &held);
+
+	for (size_t i = 0; r == 0 && i < held.n; i++) {
+		const struct fdlock *k = &held.list[i];
+		struct fsstate_lock l = { .node = o->node->index, .write = k->write, .pid = o->pid, .owner = o->owner,
+					  .first = k->first, .last = k->last };
+
+		if (k->whole)
+			continue;
+		if (++*count > FSSTATE_MAX_LOCKS)
+			r = -EMSGSIZE;
+		else
+			r = fsstate_put_lock(out, &l);
+	}
+	fdlocks_done(&held);
+	return r;
+}
+
+int locks_save(struct fs *f, struct buf *out, uint32_t *ret_nlocks, uint32_t *ret_nwaits)
+{
+	uint32_t nlocks = 0, nwaits = 0;
+	int r = 0;
+
+	for (const struct locks_owner *o = f->locks.owners; r == 0 && o; o = o->next)
+		r = save_owner(f, o, out, &nlocks);
+	for (const struct locks_wait *w = f->locks.waits; r == 0 && w; w = w->next) {
+		struct fsstate_wait s = { .unique = w->unique, .node_id = node_id(w->node) };
+
+		memcpy(s.lk, &w->asked, sizeof(s.lk));
+		r = fsstate_put_wait(out, &s);
+		nwaits++;
+	}
+	if (r == 0) {
+		*ret_nlocks = nlocks;
+		*ret_nwaits = nwaits;
+	}
+	return r;
+}
+
+int locks_take(struct fs *f, struct node *n, const struct fsstate_lock *lock)
+{
+	struct want w = { .h = n->handles, .owner = lock->owner };
+
+	while (w.h && w.h->fd < 0)
+		w.h = w.h->next;
+	if (!w.h || w.h->dir)
+		return -EBADF;
+	w.range = (struct flock){
+		.l_type = lock->write ? F_WRLCK : F_RDLCK,
+		.l_whence = SEEK_SET,
+		.l_start = lock->first,
+		.l_len = lock->last == INT64_MAX ? 0 : lock->last - lock->first + 1,
+		.l_pid = lock->pid,
+	};
+	return try(f, &w);
+}
+
+int locks_take_flock(struct handle *h, enum fsstate_flock lock)
+{
+	if (lock == FSSTATE_FLOCK_NONE)
+		return 0;
+	if (h->fd < 0)
+		return -EBADF;
+	return flock(h->fd, (lock == FSSTATE_FLOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 ? -errno : 0;
+}
+
+enum fsstate_flock locks_flock_of(struct fs *f, int fd)
+{
+	enum fsstate_flock found = FSSTATE_FLOCK_NONE;
+	struct fdlocks held;
+
+	if (fdlocks_read(f->tree.proc_fd, fd, &held) < 0)
+		return found;
+	for (size_t i = 0; i < held.n; i++)
+		if (held.list[i].whole)
+			found = held.list[i].write ? FSSTATE_FLOCK_EXCLUSIVE : FSSTATE_FLOCK_SHARED;
+	fdlocks_done(&held);
+	return found;
 }

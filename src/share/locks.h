@@ -15,12 +15,15 @@
 
 #include <fcntl.h>
 
+#include "base/buf.h"
 #include "share/door.h"
+#include "share/handle.h"
 #include "share/node.h"
 
 #define LOCKS_MAX_WAITS 1024
 #define LOCKS_MAX_OWNERS 4096
 
+struct fs;
 struct locks_owner; /* the fcntl locks of one owner on one file */
 struct locks_wait;  /* one request that waits */
 
@@ -39,6 +42,15 @@ void locks_done(struct locks *l, struct node_table *nodes);
 /* The locks of one owner, or of all, on a file end. */
 void locks_drop_owner(struct locks *l, struct node_table *nodes, struct node *n, uint64_t owner);
 void locks_drop_node(struct locks *l, struct node_table *nodes, struct node *n);
+
+/* Writes the fcntl locks and the requests that wait as records of fsstate; those of flock(2) belong to the handles.
+ * 0 or -errno. */
+int locks_save(struct fs *f, struct buf *out, uint32_t *ret_nlocks, uint32_t *ret_nwaits);
+/* Takes a lock again, through an open file of the node; -EAGAIN where somebody else holds it. */
+int locks_take(struct fs *f, struct node *n, const struct fsstate_lock *lock);
+int locks_take_flock(struct handle *h, enum fsstate_flock lock);
+/* What flock(2) holds on a descriptor. */
+enum fsstate_flock locks_flock_of(struct fs *f, int fd);
 
 /* FUSE operations; signatures are libfuse's (struct fuse_lowlevel_ops). */
 void locks_get(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);

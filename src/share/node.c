@@ -96,8 +96,10 @@ static int grow_slots(struct node_table *t)
 	t->gens = TAKE_PTR(gens);
 	t->spare = TAKE_PTR(spare);
 	t->nspare = 0;
-	for (size_t i = cap - 1; i >= t->cap; i--)
+	for (size_t i = cap - 1; i >= t->cap; i--) {
 		t->spare[t->nspare++] = (uint32_t)i;
+		t->gens[i] = t->first_gen;
+	}
 	t->cap = cap;
 	return 0;
 }
@@ -146,6 +148,18 @@ struct node *node_find(struct node_table *t, const struct node_key *key)
 	return n;
 }
 
+static void hash(struct node_table *t, struct node *n)
+{
+	size_t c;
+
+	if (t->used > t->nchains)
+		grow_chains(t);
+	c = chain_of(t, &n->key);
+	n->next = t->chains[c];
+	t->chains[c] = n;
+	n->hashed = true;
+}
+
 int node_add(struct node_table *t, const struct node_key *key, mode_t type, bool fixed, struct node **ret)
 {
 	struct node *n;
@@ -160,7 +174,6 @@ int node_add(struct node_table *t, const struct node_key *key, mode_t type, bool
 	n->key = *key;
 	n->type = type;
 	n->fd = -1;
-	n->hashed = !fixed;
 	n->fixed = fixed;
 	n->refs = fixed ? 1 : 0;
 	n->index = t->spare[--t->nspare];
@@ -168,17 +181,40 @@ int node_add(struct node_table *t, const struct node_key *key, mode_t type, bool
 	n->gen = t->gens[n->index]++;
 	t->slots[n->index] = n;
 	t->used++;
-	if (!fixed) {
-		size_t c;
-
-		if (t->used > t->nchains)
-			grow_chains(t);
-		c = chain_of(t, key);
-		n->next = t->chains[c];
-		t->chains[c] = n;
-	}
+	if (!fixed)
+		hash(t, n);
 	*ret = n;
 	return 0;
+}
+
+int node_restore(struct node_table *t, uint32_t index, uint32_t gen, uint64_t nlookup, mode_t type, struct node **ret)
+{
+	struct node *n;
+
+	if (t->used >= t->max || index >= t->max)
+		return -ENFILE;
+	while (index >= t->cap)
+		if (grow_slots(t) < 0)
+			return -ENOMEM;
+	if (index == 0 || t->slots[index])
+		return -EEXIST;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	*n = (struct node){ .index = index, .gen = gen, .nlookup = nlookup, .type = type, .fd = -1 };
+	t->slots[index] = n;
+	t->gens[index] = gen + 1;
+	t->used++;
+	*ret = n;
+	return 0;
+}
+
+void node_rekey(struct node_table *t, struct node *n, const struct node_key *key)
+{
+	node_unhash(t, n);
+	n->key = *key;
+	if (!node_find(t, key))
+		hash(t, n);
 }
 
 static void unlist(struct node_table *t, struct node *n)
@@ -260,6 +296,21 @@ static void collect(struct node_table *t, struct node *n)
 			parent->refs--;
 		n = parent;
 	}
+}
+
+void node_restored(struct node_table *t, uint32_t last_gen)
+{
+	t->first_gen = last_gen + 1;
+	t->nspare = 0;
+	for (size_t i = t->cap - 1; i > 0; i--)
+		if (!t->slots[i]) {
+			t->gens[i] = t->first_gen;
+			t->spare[t->nspare++] = (uint32_t)i;
+		}
+	/* What nothing refers to and the guest does not know. */
+	for (size_t i = 1; i < t->cap; i++)
+		if (t->slots[i])
+			collect(t, t->slots[i]);
 }
 
 void node_ref(struct node *n)

@@ -49,7 +49,8 @@ struct node {
 
 struct node_table {
 	struct node **slots; /* owned; slots[0] is unused */
-	uint32_t *gens;      /* owned; the last generation of each slot */
+	uint32_t *gens;      /* owned; the next generation of each slot */
+	uint32_t first_gen;  /* that of new slots */
 	uint32_t *spare;     /* owned; stack of free indexes */
 	size_t nspare, cap, max, used;
 	struct node **chains; /* owned */
@@ -69,6 +70,13 @@ struct node *node_find(struct node_table *t, const struct node_key *key);
 /* A new node; one that is fixed is not found by its key. -ENFILE where the table is full, -ENOMEM. It is freed by the
  * first node_unref or node_forget that leaves it without references and lookups. */
 int node_add(struct node_table *t, const struct node_key *key, mode_t type, bool fixed, struct node **ret);
+/* A node of another table with the numbers that it had there, not found by its key and without a place: -EEXIST where
+ * the number is taken, -ENFILE, -ENOMEM. None is freed before node_restored, which wants the highest generation that the
+ * other table has given out. */
+int node_restore(struct node_table *t, uint32_t index, uint32_t gen, uint64_t nlookup, mode_t type, struct node **ret);
+void node_restored(struct node_table *t, uint32_t last_gen);
+/* It stands for another file now. Found by that key unless another node is. */
+void node_rekey(struct node_table *t, struct node *n, const struct node_key *key);
 /* No longer found by its key, because another file has it now; the guest's number for it stays valid. */
 void node_unhash(struct node_table *t, struct node *n);
 void node_ref(struct node *n);

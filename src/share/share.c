@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "share/filter.h"
 #include "share/fs.h"
+#include "share/restore.h"
 
 #define DOOR_FD 3
 #define CONFIG_FD 4
@@ -39,6 +40,19 @@ static size_t raise_fd_limit(void)
 	return lim.rlim_cur > 2 * SPARE_FDS ? (size_t)lim.rlim_cur - SPARE_FDS : SPARE_FDS;
 }
 
+/* With the session that another one has served. */
+static int go_on(struct fs *f, struct err *err)
+{
+	struct restore_report n;
+	int r = restore_state(f, f->config.state_fd, &n, err);
+
+	own_close_p(&f->config.state_fd);
+	if (r == 0)
+		log_info("event=restored nodes=%zu replaced=%zu gone=%zu handles=%zu lost_handles=%zu locks=%zu lost_locks=%zu "
+			 "waits=%zu", n.nodes, n.replaced, n.gone, n.handles, n.lost_handles, n.locks, n.lost_locks, n.waits);
+	return r;
+}
+
 static int setup(struct fs *f, struct err *err)
 {
 	const struct rlimit no_core = { 0 };
@@ -56,6 +70,11 @@ static int setup(struct fs *f, struct err *err)
 	r = config_read(config_fd, &config, err);
 	if (r == 0)
 		r = fs_init(f, &config, DOOR_FD, raise_fd_limit(), err);
+	if (r == 0 && f->config.state_fd >= 0) {
+		r = go_on(f, err);
+		if (r < 0)
+			fs_done(f);
+	}
 	return r;
 }
 

@@ -20,7 +20,7 @@
 #define MADE_UP_INO 0xfff0000000000000U
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
-static uint64_t dev_of(const struct statx *stx)
+uint64_t tree_dev(const struct statx *stx)
 {
 	return makedev(stx->stx_dev_major, stx->stx_dev_minor);
 }
@@ -46,11 +46,11 @@ static int add_roots(struct tree *t)
 		if (r < 0)
 			break;
 		r = fixed(t, c->is_file ? S_IFREG : S_IFDIR, (uint16_t)i,
-			  c->readonly || protect_has(&t->protect, (struct protect_id){ dev_of(&stx), stx.stx_ino }),
+			  c->readonly || protect_has(&t->protect, (struct protect_id){ tree_dev(&stx), stx.stx_ino }),
 			  &t->roots[i]);
 		if (r < 0)
 			break;
-		t->roots[i]->key.dev = dev_of(&stx);
+		t->roots[i]->key.dev = tree_dev(&stx);
 		t->roots[i]->key.ino = stx.stx_ino;
 		t->roots[i]->fd = TAKE_FD(c->fd);
 	}
@@ -117,12 +117,12 @@ int tree_statx(int fd, const char *name, struct statx *ret)
 
 static struct protect_id id_of(const struct statx *stx)
 {
-	return (struct protect_id){ dev_of(stx), stx->stx_ino };
+	return (struct protect_id){ tree_dev(stx), stx->stx_ino };
 }
 
-static struct node_key key_of(const struct statx *stx, uint16_t root, bool readonly)
+struct node_key tree_key(const struct statx *stx, uint16_t root, bool readonly)
 {
-	struct node_key k = { .dev = dev_of(stx), .ino = stx->stx_ino, .root = root, .readonly = readonly };
+	struct node_key k = { .dev = tree_dev(stx), .ino = stx->stx_ino, .root = root, .readonly = readonly };
 
 	if (stx->stx_mask & STATX_MNT_ID)
 		k.mnt = stx->stx_mnt_id;
@@ -165,7 +165,7 @@ static int reopen(struct tree *t, struct node *n, int parent_fd)
 	r = tree_statx(fd, "", &stx);
 	if (r < 0)
 		return r;
-	k = key_of(&stx, n->key.root, n->key.readonly);
+	k = tree_key(&stx, n->key.root, n->key.readonly);
 	if (k.dev != n->key.dev || k.ino != n->key.ino || k.birth_s != n->key.birth_s ||
 	    k.birth_ns != n->key.birth_ns || (stx.stx_mode & S_IFMT) != n->type)
 		return -ESTALE;
@@ -176,9 +176,13 @@ static int reopen(struct tree *t, struct node *n, int parent_fd)
 /* What is open of a node without climbing: its own descriptor, or that of a handle. */
 static int at_hand(const struct node *n)
 {
+	const struct handle *h = n->handles;
+
 	if (n->fd >= 0)
 		return n->fd;
-	return n->handles ? n->handles->fd : -1;
+	while (h && h->fd < 0)
+		h = h->next;
+	return h ? h->fd : -1;
 }
 
 /* A single file follows its name: the host's editors replace files. What is gone stays as it last was. */
@@ -190,8 +194,8 @@ static int follow_file(struct tree *t, struct node *n)
 
 	if (fd < 0 || tree_statx(fd, "", &stx) < 0 || !S_ISREG(stx.stx_mode))
 		return n->fd;
-	if (dev_of(&stx) != n->key.dev || stx.stx_ino != n->key.ino) {
-		n->key.dev = dev_of(&stx);
+	if (tree_dev(&stx) != n->key.dev || stx.stx_ino != n->key.ino) {
+		n->key.dev = tree_dev(&stx);
 		n->key.ino = stx.stx_ino;
 		own_close_p(&n->fd);
 		n->fd = TAKE_FD(fd);
@@ -253,11 +257,16 @@ int tree_open(struct tree *t, struct node *n, int flags)
 	return opened;
 }
 
+bool tree_readonly_at(const struct tree *t, const struct node *parent, const char *name, const struct statx *stx)
+{
+	return parent->key.readonly || protect_has(&t->protect, id_of(stx)) ||
+	       protect_has_place(&t->protect, parent, name);
+}
+
 int tree_enter(struct tree *t, struct node *parent, const char *name, const struct statx *stx, struct node **ret)
 {
-	bool readonly = parent->key.readonly || protect_has(&t->protect, id_of(stx)) ||
-			protect_has_place(&t->protect, parent, name);
-	struct node_key key = key_of(stx, parent->key.root, readonly);
+	bool readonly = tree_readonly_at(t, parent, name, stx);
+	struct node_key key = tree_key(stx, parent->key.root, readonly);
 	struct node *n = node_find(&t->nodes, &key);
 	int r;
 
@@ -318,7 +327,7 @@ static struct timespec time_of(struct statx_timestamp ts)
 void tree_attr(struct tree *t, const struct statx *stx, struct stat *ret)
 {
 	*ret = (struct stat){
-		.st_ino = tree_ino(t, dev_of(stx), stx->stx_ino),
+		.st_ino = tree_ino(t, tree_dev(stx), stx->stx_ino),
 		.st_mode = stx->stx_mode,
 		.st_nlink = stx->stx_nlink,
 		.st_uid = TREE_UID,
@@ -402,7 +411,7 @@ int tree_leave(struct tree *t, struct node *parent, const char *name, bool moves
 		return r == -ENOENT ? 0 : r;
 	if (protect_has(&t->protect, id_of(&stx)) || (moves && protect_above(&t->protect, id_of(&stx))))
 		return -EROFS;
-	key = key_of(&stx, parent->key.root, false);
+	key = tree_key(&stx, parent->key.root, false);
 	n = node_find(&t->nodes, &key);
 	if (n && node_is_at(n, parent, name)) {
 		if (at_hand(n) < 0)

@@ -63,6 +63,12 @@ int tree_lookup(struct tree *t, struct node *parent, const char *name, struct no
 int tree_enter(struct tree *t, struct node *parent, const char *name, const struct statx *stx, struct node **ret);
 void tree_drop(struct tree *t, struct node *n);
 
+/* How a file is known, by its statx. */
+uint64_t tree_dev(const struct statx *stx);
+struct node_key tree_key(const struct statx *stx, uint16_t root, bool readonly);
+/* Whether what stands there is read-only. */
+bool tree_readonly_at(const struct tree *t, const struct node *parent, const char *name, const struct statx *stx);
+
 /* The attributes of the file behind a descriptor, and as the guest sees them. */
 int tree_statx(int fd, const char *name, struct statx *ret);
 void tree_attr(struct tree *t, const struct statx *stx, struct stat *ret);

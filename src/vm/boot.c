@@ -296,7 +296,7 @@ static int start_helpers(struct machine *m, struct err *err)
 	if (r == 0)
 		r = qemu_open_sandbox(&m->qemu, m->spec, err);
 	if (r == 0 && m->spec->nworkspaces > 0) {
-		r = fsdoor_start(m->spec, m->qemu.fs_fd, &m->fs, err);
+		r = fsdoor_start(m->spec, m->qemu.fs_fd, -1, &m->fs, err);
 		if (r == 0)
 			m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
 	}

@@ -380,7 +380,7 @@ int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd)
 	int r;
 
 	qemu_init(&m.qemu);
-	m.fs.pidfd = m.fs.stderr_fd = -1;
+	m.fs.pidfd = m.fs.stderr_fd = m.fs.control_fd = -1;
 	(void)uv_timer_init(loop, &m.boot_timer);
 	(void)uv_timer_init(loop, &m.grace_timer);
 	(void)uv_timer_init(loop, &m.stop_timer);

@@ -297,6 +297,8 @@ int fuse_guard_check(struct fuse_guard *g, uint8_t *frame, size_t len)
 	/* An answer to 0 would be a notification. */
 	if (head.len != len || head.unique == 0 || (!g->init && head.opcode != FUSE_INIT))
 		return -EPROTO;
+	if (head.opcode == FUSE_GUARD_HOLD || head.opcode == FUSE_GUARD_GO)
+		return len == sizeof(head) ? FUSE_GUARD_OWN : -EPROTO;
 	r = check_body(&head, frame + sizeof(head), frame + len);
 	if (r == 0 && head.opcode == FUSE_INIT)
 		return take_init(g, frame + sizeof(head));

@@ -12,11 +12,17 @@ import tempfile
 NONCE = "0123456789abcdef" * 4
 
 
-def start(program, roots, door, cache_ms=0, wrap=(), stderr=None):
-    """roots: (path, readonly, type[, with_parent]); door: our stream socket's other end."""
+def start(program, roots, door, cache_ms=0, wrap=(), stderr=None, nonce=NONCE, control=None, state=None):
+    """roots: (path, readonly, type[, with_parent]); door: our stream socket's other end; control: such a socket, state: a
+    file that was saved, as in src/share/control.h and restore.h."""
     fds = [door.fileno()]
     read_end, write_end = os.pipe()
     fds.append(read_end)
+    more_fds = {}
+    for key, file in (("control_fd", control), ("state_fd", state)):
+        if file is not None:
+            more_fds[key] = 3 + len(fds)
+            fds.append(file.fileno())
     described = []
     opened = []
     for path, readonly, kind, *more in roots:
@@ -31,7 +37,7 @@ def start(program, roots, door, cache_ms=0, wrap=(), stderr=None):
             entry["name"] = os.path.basename(path)
             fds.append(parent)
         described.append(entry)
-    config = {"nonce": NONCE, "roots": described}
+    config = {"nonce": nonce, "roots": described, **more_fds}
     if cache_ms:
         config["cache_ms"] = cache_ms
     os.write(write_end, json.dumps(config).encode())

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * save: what the guest's kernel holds of this session, written down as wire/fsstate so that another sbx-fs can go on
+ * with it (restore.h).
+ */
+#ifndef SBX_SHARE_SAVE_H
+#define SBX_SHARE_SAVE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "share/fs.h"
+
+/* out is empty, with a maximum of FSSTATE_MAX_BYTES. *ret_lost: open files that have no name any more, and cannot be
+ * opened again. ERR_CONFLICT where the guest's relay has not asked for silence: something might be under way. */
+int save_state(struct fs *f, struct buf *out, size_t *ret_lost, struct err *err);
+
+#endif
