@@ -219,6 +219,11 @@ static void run_health(struct call *c)
 	auto_free char *text = NULL;
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &up);
+	/* Whoever wakes a machine waits for this. */
+	if (c->guest->state == GUEST_WAITING) {
+		answer(c, 200, "{}");
+		return;
+	}
 	text = str_new("{\"uptime_ms\":%llu,\"processes\":%lu,\"mem_available_kib\":%llu}",
 		       (unsigned long long)up.tv_sec * 1000 + (unsigned long long)up.tv_nsec / 1000000,
 		       count_processes(), mem_available_kib());

@@ -21,11 +21,13 @@
 #include "guest/halt.h"
 #include "guest/modules.h"
 #include "guest/network.h"
+#include "guest/root.h"
 #include "guest/session.h"
 #include "guest/tune.h"
 #include "guest/xdgopen.h"
 
 #define DOOR_TIMEOUT_MS 20000
+#define DISK_TIMEOUT_MS 20000
 
 static int mount_early(struct err *err)
 {
@@ -70,6 +72,9 @@ static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 	if (r < 0)
 		return r;
 	cpus_online();
+	r = root_prepare(io_now_ms() + DISK_TIMEOUT_MS, err);
+	if (r < 0)
+		return r;
 	r = uv_loop_init(&g->loop);
 	if (r == 0)
 		r = uv_signal_init(&g->loop, child);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * root: from the initramfs to the sandbox's own root, and back for the end. Called in this order, once each:
+ * root: from the initramfs to the sandbox's own root, and back for the end. Called in this order, once each: root_prepare,
  * root_mount, root_switch, root_populate, root_share ... root_teardown.
  */
 #ifndef SBX_GUEST_ROOT_H
@@ -13,6 +13,11 @@
 #include "base/err.h"
 #include "guest/users.h"
 
+#define ROOT_BASE_TARGET 1U
+
+/* What needs to know nothing of the sandbox, so that a frozen machine has done it: mounts the base layer, which is at the
+ * SCSI target ROOT_BASE_TARGET from the machine's first moment, and reads what every program needs. */
+int root_prepare(uint64_t deadline_ms, struct err *err);
 /* Layers (squashfs, lowest first) read-only, the sandbox's ext4 disk, an overlay of both. */
 int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t deadline_ms, struct err *err);
 /* Makes the overlay the root of this process and of the kernel's helpers. */

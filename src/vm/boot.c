@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * boot: see boot.h. A booting machine gets nothing of the sandbox before the guest has answered once, which makes the try
- * on KVM safe. A thawed one gets its disks at once: its guest has answered before, when it was frozen, and it does
- * nothing with them before /setup.
+ * boot: see boot.h. A guest does nothing with the sandbox's disk before /setup, which it is sent once it has answered: that
+ * makes the try on KVM safe, and the waking of a frozen machine. The latter gets its further layers at once: its guest has
+ * answered before, when it was frozen.
  */
 #include "vm/boot.h"
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -131,27 +132,17 @@ static void on_disk(void *user, const json_t *result, const char *error)
 		fail(m, ERR_INTERNAL, "QEMU refused a disk", error);
 }
 
-static int attach_disk(struct machine *m, unsigned target)
+/* A layer above the base: what else there is, the command line has (qemuargs.c). */
+static int attach_layer(struct machine *m, unsigned target)
 {
-	bool own = target == QEMU_DISK_TARGET;
 	char node[16], file[32], dev[16];
 	json_t *block, *device;
 
 	(void)str_format(node, sizeof(node), "disk%u", target);
 	(void)str_format(dev, sizeof(dev), "scsi%u", target);
-	if (own)
-		(void)str_format(file, sizeof(file), QEMU_DISK_FILE);
-	else
-		(void)str_format(file, sizeof(file), "/layer/%u", target - QEMU_LAYER_TARGET(0));
-	/* No locking by QEMU: the lock that counts is ours (qemu.c), and its probe wants a /dev/null. */
-	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", !own,
+	(void)str_format(file, sizeof(file), "/layer/%u", target - QEMU_LAYER_TARGET(0));
+	block = json_pack("{s:s, s:s, s:b, s:{s:s, s:s, s:s}}", "driver", "raw", "node-name", node, "read-only", 1,
 			  "file", "driver", "file", "filename", file, "locking", "off");
-	if (block && own) {
-		(void)json_object_set_new(block, "discard", json_string("unmap"));
-		(void)json_object_set_new(block, "detect-zeroes", json_string("unmap"));
-		(void)json_object_set_new(json_object_get(block, "file"), "discard", json_string("unmap"));
-	}
-	/* QEMU's own way with a full disk of the host is to stop the machine until somebody looks: the guest is told instead. */
 	device = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "driver", "scsi-hd", "id", dev, "drive", node, "bus",
 			   "scsi.0", "scsi-id", (int)target, "werror", "report", "rerror", "report");
 	if (!block || !device || qmp_call(m->qmp, "blockdev-add", block, on_disk, m) < 0) {
@@ -186,16 +177,15 @@ static void set_up(struct machine *m)
 		fail(m, ERR_INTERNAL, "cannot set the guest up", "the control door does not take the request");
 }
 
-static void attach_disks(struct machine *m)
+static void attach_layers(struct machine *m)
 {
-	int r;
+	int r = 0;
 
 	if (m->plugged)
 		return;
 	m->plugged = true;
-	r = attach_disk(m, QEMU_DISK_TARGET);
-	for (size_t i = 0; r == 0 && i < m->spec->nlayers; i++)
-		r = attach_disk(m, QEMU_LAYER_TARGET(i));
+	for (size_t i = 1; r == 0 && i < m->spec->nlayers; i++)
+		r = attach_layer(m, QEMU_LAYER_TARGET(i));
 	if (r < 0)
 		fail(m, ERR_INTERNAL, "cannot give the machine its disks", strerror(-r));
 }
@@ -219,7 +209,7 @@ static void on_hello(void *user, const json_t *reply, const struct err *err)
 	times_reached(&m->times, "hello");
 	m->warm = m->thawing;
 	m->thawing = false;
-	attach_disks(m); /* the end of the migration is on another socket, and may be read only after this */
+	attach_layers(m); /* the end of the migration is on another socket, and may be read only after this */
 	set_up(m);
 }
 
@@ -232,7 +222,7 @@ static void on_migration(struct machine *m, const char *status)
 		return;
 	times_reached(&m->times, "loaded");
 	if (m->thawing)
-		attach_disks(m);
+		attach_layers(m);
 }
 
 static void on_qmp_event(void *user, const char *name, const json_t *data)
@@ -310,11 +300,18 @@ static int start_helpers(struct machine *m, struct err *err)
 	return r < 0 ? err_errno(err, -r, "cannot watch the file server") : 0;
 }
 
+static uint64_t size_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 static struct shape shape_of(const struct machine *m)
 {
 	const struct spec *s = m->spec;
-	struct shape shape = { .kernel = s->kernel, .ninitrds = s->ninitrds, .cpus = s->cpus, .memory_mib = s->memory_mib,
-			       .kvm = m->accel.kvm, .tsc_khz = tsc_khz(s->cache_dir) };
+	struct shape shape = { .kernel = s->kernel, .ninitrds = s->ninitrds, .base = s->layers[0], .disk_bytes = size_of(s->disk),
+			       .cpus = s->cpus, .memory_mib = s->memory_mib, .kvm = m->accel.kvm, .tsc_khz = tsc_khz(s->cache_dir) };
 
 	memcpy(shape.initrds, s->initrds, sizeof(shape.initrds));
 	return shape;

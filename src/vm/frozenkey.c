@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * frozenkey: see frozenkey.h. The command lines of QEMU are part of it as they are, so that no flag can be forgotten; of
- * QEMU, its firmware, the kernel and the initramfs the content counts, and with KVM the processor and the host's kernel.
+ * QEMU, its firmware, the kernel and the initramfs the content counts, of the base layer the name, which is its digest,
+ * and with KVM the processor and the host's kernel.
  */
 #include "vm/frozenkey.h"
 
@@ -20,7 +21,7 @@
 #include "vm/qemuargs.h"
 
 /* Raised when the meaning of a frozen machine changes in a way that nothing below shows. */
-#define VERSION "1"
+#define VERSION "2"
 #define TEXT_MAX (256 * 1024)
 #define FILES_MAX 32
 
@@ -117,6 +118,18 @@ static int add_file(struct buf *b, const char *path, struct err *err)
 	return r < 0 ? err_errno(err, -r, "cannot name the frozen machine") : 0;
 }
 
+/* A blob's name is its digest, as sbx-image found when it wrote it; a layer from elsewhere is read. */
+static int add_layer(struct buf *b, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	int r;
+
+	if (strlen(name) != FROZEN_KEY - 1 || strspn(name, "0123456789abcdef") != FROZEN_KEY - 1)
+		return add_file(b, path, err);
+	r = access(path, R_OK) < 0 ? -errno : add_line(b, "layer", name);
+	return r < 0 ? err_errno(err, -r, "cannot read %s", path) : 0;
+}
+
 static int add_args(struct buf *b, const struct shape *s, enum qemu_mode mode)
 {
 	auto_free struct jail *j = calloc(1, sizeof(*j));
@@ -167,6 +180,8 @@ static int add_all(struct buf *b, const struct shape *s, struct err *err)
 	if (r < 0)
 		return err_errno(err, -r, "cannot name the frozen machine");
 	r = add_file(b, s->kernel, err);
+	if (r == 0)
+		r = add_layer(b, s->base, err);
 	for (size_t i = 0; r == 0 && i < s->ninitrds; i++)
 		r = add_file(b, s->initrds[i], err);
 	for (size_t i = 0; r == 0 && qemuargs_files[i]; i++)

@@ -169,6 +169,8 @@ static int start(struct qemu *q, struct jail *j, const struct shape *shape, cons
 		r = qemuargs_show(j, shape, mode, number, err);
 	if (r < 0)
 		return r;
+	if (!spec)
+		qemuargs_layer(j, shape->base, 0);
 	for (size_t i = 0; spec && i < spec->nlayers; i++)
 		qemuargs_layer(j, spec->layers[i], i);
 	jail_run(j, n);

@@ -2,7 +2,7 @@
  *
  * qemu: the machine's process. First its sockets are made and its disks opened, so that helpers can start on them at
  * once; then QEMU is started in its jail. It gets the kernel, the initramfs and the layers as read-only files of its jail
- * and everything else by descriptor; disks are attached later, through QMP.
+ * and everything else by descriptor; layers above the base are attached later, through QMP.
  */
 #ifndef SBX_VM_QEMU_H
 #define SBX_VM_QEMU_H
@@ -14,11 +14,6 @@
 #include "base/err.h"
 #include "vm/qemuargs.h"
 #include "vm/spec.h"
-
-/* SCSI targets: the sandbox's own disk, which is QEMU's QEMU_DISK_FILE, is 0, layer i is 1 + i. */
-#define QEMU_DISK_TARGET 0U
-#define QEMU_DISK_FILE "/dev/fdset/1"
-#define QEMU_LAYER_TARGET(i) (1U + (unsigned)(i))
 
 struct qemu {
 	int pidfd; /* of the jail; owned */
@@ -35,7 +30,7 @@ void qemu_init(struct qemu *q); /* holds nothing */
 int qemu_open(struct qemu *q, struct err *err);
 /* The doors and the disks of a sandbox; the sandbox's own disk is locked, which may take a while. */
 int qemu_open_sandbox(struct qemu *q, const struct spec *spec, struct err *err);
-/* Starts it, with the layers of a sandbox where spec is not NULL. THAW: in[QEMU_IN_MEMORY] and in[QEMU_IN_STATE] are set;
+/* Starts it, with the layers of a sandbox where spec is not NULL, else with the base alone. THAW: in[QEMU_IN_MEMORY] and in[QEMU_IN_STATE] are set;
  * FREEZE: the former. *ret_state (may be NULL) is the number of the latter in QEMU. */
 int qemu_launch(struct qemu *q, const struct shape *shape, const struct spec *spec, enum qemu_mode mode, int *ret_state,
 		struct err *err);

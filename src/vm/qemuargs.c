@@ -108,7 +108,33 @@ static void socket_dev(struct jail *j, const char *id, int number, const char *m
 		jail_arg(j, "socket,id=%s,fd=%d%s", id, number, more);
 }
 
-static void device_args(struct jail *j, enum qemu_mode mode, const int *number)
+static void one_disk(struct jail *j, unsigned target)
+{
+	/* QEMU's own way with a full disk of the host is to stop the machine until somebody looks: the guest is told instead. */
+	jail_arg(j, "-device");
+	jail_arg(j, "scsi-hd,id=scsi%u,drive=disk%u,bus=scsi.0,scsi-id=%u,werror=report,rerror=report", target, target, target);
+}
+
+/* A guest that is woken takes the disk of the frozen one, which is empty and has never been read since it was opened, for
+ * the sandbox's: both are of one size. No locking by QEMU: the lock that counts is ours (qemu.c), and its probe wants a
+ * /dev/null. */
+static void disk_args(struct jail *j, const struct shape *s, enum qemu_mode mode)
+{
+	jail_arg(j, "-blockdev");
+	if (mode == QEMU_FREEZE)
+		jail_arg(j, "null-co,node-name=disk%u,size=%llu,read-zeroes=on", QEMU_DISK_TARGET, (unsigned long long)s->disk_bytes);
+	else
+		jail_arg(j,
+			 "raw,node-name=disk%u,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=" QEMU_DISK_FILE
+			 ",file.locking=off,file.discard=unmap",
+			 QEMU_DISK_TARGET);
+	one_disk(j, QEMU_DISK_TARGET);
+	jail_arg(j, "-blockdev");
+	jail_arg(j, "raw,node-name=disk%u,read-only=on,file.driver=file,file.filename=/layer/0,file.locking=off", QEMU_LAYER_TARGET(0));
+	one_disk(j, QEMU_LAYER_TARGET(0));
+}
+
+static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
 	static const char *const fixed[] = {
 		"-device", "virtio-scsi-device,id=scsi",
@@ -135,6 +161,7 @@ static void device_args(struct jail *j, enum qemu_mode mode, const int *number)
 		jail_arg(j, "-add-fd");
 		jail_arg(j, "fd=%d,set=1", number[QEMU_IN_DISK]);
 	}
+	disk_args(j, s, mode);
 }
 
 void qemuargs_add(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
@@ -148,5 +175,5 @@ void qemuargs_add(struct jail *j, const struct shape *s, enum qemu_mode mode, co
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		jail_arg(j, "%s", fixed[i]);
 	machine_args(j, s, mode, number);
-	device_args(j, mode, number);
+	device_args(j, s, mode, number);
 }

@@ -13,9 +13,15 @@
 /* The network door's port as QMP calls it. */
 #define QEMU_NET_PORT "net"
 
+/* SCSI targets: the sandbox's own disk, which is QEMU's QEMU_DISK_FILE, is 0, layer i is 1 + i. The disk and layer 0 are
+ * there from the first moment, in a machine to be frozen too; further layers are plugged in. */
+#define QEMU_DISK_TARGET 0U
+#define QEMU_DISK_FILE "/dev/fdset/1"
+#define QEMU_LAYER_TARGET(i) (1U + (unsigned)(i))
+
 enum qemu_mode {
 	QEMU_COLD,   /* boots; memory of its own */
-	QEMU_FREEZE, /* boots to be frozen: memory in QEMU_IN_MEMORY, nobody at its doors, no disks */
+	QEMU_FREEZE, /* boots to be frozen: memory in QEMU_IN_MEMORY, nobody at its doors, nothing on its own disk */
 	QEMU_THAW,   /* waits for migrate-incoming with x-ignore-shared; memory is a private view of QEMU_IN_MEMORY */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * shape: what makes one machine another one before anything of a sandbox is in it: kernel, initramfs, processors,
- * memory, accelerator. Two machines of the same shape boot to the same point, so that a frozen one serves both.
+ * memory, accelerator, the base layer, and how large the sandbox's disk is. Two machines of the same shape boot to the
+ * same point, so that a frozen one serves both.
  */
 #ifndef SBX_VM_SHAPE_H
 #define SBX_VM_SHAPE_H
@@ -20,6 +21,8 @@ struct shape {
 	const char *kernel; /* paths, borrowed */
 	const char *initrds[SHAPE_MAX_INITRDS];
 	size_t ninitrds;
+	const char *base;    /* the lowest layer: its guest has it mounted before it is told who it is */
+	uint64_t disk_bytes; /* of the sandbox's own disk, which it has seen but not read */
 	unsigned cpus;
 	uint64_t memory_mib;
 	bool kvm;
