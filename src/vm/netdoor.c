@@ -19,6 +19,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "vm/keeperlink.h"
+#include "vm/netasks.h"
 #include "vm/netctl.h"
 #include "vm/netfiles.h"
 #include "vm/netproc.h"
@@ -32,8 +33,7 @@
 #define PORT_MS 2000    /* how long the guest may take to open its port anew */
 #define RESOLVER_MS 5000 /* between two looks at resolv.conf */
 #define KEEPER_MS 2000
-#define ASKS_MAX 64
-#define ASKS_MS 100 /* between two tellings that the questions changed: the guest makes and drops them as fast as it likes */
+#define ATTACH_MS 10000 /* for the keeper, before a proxy is started without it */
 /* What netdoor_pending tells must fit into one record. */
 #define PENDING_MAX_BYTES (60 * 1024)
 #define TURNS_MAX 32 /* policies that wait for an answer */
@@ -43,7 +43,7 @@
 /* What may be wrong at the same time, the worst first. */
 enum problem { PROBLEM_PROXY, PROBLEM_POLICY, PROBLEM_FILES, PROBLEM_KEEPER, PROBLEMS };
 
-enum netdoor_state { NETDOOR_STARTING, NETDOOR_READY, NETDOOR_RESTING };
+enum netdoor_state { NETDOOR_ATTACHING, NETDOOR_STARTING, NETDOOR_READY, NETDOOR_RESTING };
 
 struct netdoor {
 	uv_loop_t *loop;               /* borrowed */
@@ -55,14 +55,14 @@ struct netdoor {
 	bool freed;
 	unsigned handles;     /* not yet closed */
 	int dir, path_fd;     /* owned */
-	struct netproc proc;  /* none while RESTING */
+	struct netproc proc;  /* none while ATTACHING and RESTING */
 	struct netctl *ctl;   /* owned */
 	char ca_hash[KEEPERMSG_HASH]; /* of the sandbox's own CA; "": not known */
 	json_t *signed_in;    /* owned; the sign-ins in force when the keeper was first there; NULL: it was not yet */
 	char *ca;             /* owned; what the guest is to trust; NULL: nothing */
 	char problems[PROBLEMS][400]; /* "" where all is well */
-	struct keeperlink_try *attaching; /* borrowed; NULL: not just now */
-	uv_timer_t rest, answer, resolver, keeper, asks_told;
+	struct keeperlink_try *attaching; /* borrowed; NULL: not just now. Always there while ATTACHING */
+	uv_timer_t rest, answer, resolver, keeper;
 	uint64_t started_ms, ended_ms, rest_ms;
 	bool port_opened; /* by the guest, since the last proxy ended */
 	bool port_left, port_back; /* by the guest, which noticed the end of a proxy before it was seen here */
@@ -71,11 +71,11 @@ struct netdoor {
 	bool took, fell_back;    /* this proxy has taken one; was given its predecessor's */
 	int tried, good;         /* the policy sent last, the one taken last; owned */
 	struct stat resolv;      /* of resolv.conf when it was read */
-	json_t *asks;            /* owned; array of what the proxy said */
-	json_int_t last_ask;     /* the highest number that was ever shown: none is shown twice, also by the next proxy */
+	struct netasks *asks;    /* owned */
 };
 
 static void begin(struct netdoor *n);
+static void start(struct netdoor *n, int keeper);
 static void on_answer_late(uv_timer_t *t);
 static void on_keeper_time(uv_timer_t *t);
 static void on_rest_over(uv_timer_t *t);
@@ -184,7 +184,7 @@ static void tell_everything(struct netdoor *n)
 	json_t *upstream = n->spec->upstream ? json_incref(n->spec->upstream) : json_null();
 
 	tell(n, json_pack("{s:s, s:s, s:s, s:o, s:I, s:b}", "op", "config", "id", n->spec->id, "name", n->spec->name, "upstream", upstream,
-			  "last_ask", n->last_ask, "keeper", 1), -1);
+			  "last_ask", netasks_last(n->asks), "keeper", 1), -1);
 	tell_trust(n);
 	tell_resolver(n);
 	tell_log(n);
@@ -213,23 +213,6 @@ static void no_keeper(struct netdoor *n, const char *why)
 	(void)uv_timer_start(&n->keeper, on_keeper_time, KEEPER_MS, 0);
 }
 
-static int attach_keeper(struct netdoor *n)
-{
-	struct err err;
-	char *ca = NULL;
-	int fd = keeperlink_attach(n->spec->id, n->spec->signins, &ca, n->ca_hash, n->signed_in ? NULL : &n->signed_in, &err);
-
-	if (fd < 0) {
-		no_keeper(n, err.msg);
-		return fd;
-	}
-	if (!n->ca)
-		n->ca = TAKE_PTR(ca);
-	free(ca);
-	set_problem(n, PROBLEM_KEEPER, "");
-	return fd;
-}
-
 /* Where the proxy does not look into a connection, the guest meets the upstream certificates itself. */
 static void add_extra_ca(struct netdoor *n)
 {
@@ -242,106 +225,68 @@ static void add_extra_ca(struct netdoor *n)
 		n->ca = str_new("%s%s", own ? own : "", extra ? extra : "");
 }
 
-static void on_keeper(void *user, struct keeperlink_got *got, const struct err *err)
+/* The connection, or -1. What is there already, stays: the guest trusts and has what it was started with. */
+static int take_keeper(struct netdoor *n, struct keeperlink_got *got, const struct err *err)
 {
-	struct netdoor *n = user;
-
-	n->attaching = NULL;
 	if (!got) {
 		no_keeper(n, err->msg);
-		return;
+		return -1;
 	}
 	set_problem(n, PROBLEM_KEEPER, "");
-	/* What the guest trusts was given to it long ago, or it started without. */
 	if (!n->ca)
 		n->ca = TAKE_PTR(got->ca);
 	memcpy(n->ca_hash, got->ca_hash, KEEPERMSG_HASH);
 	if (!n->signed_in)
 		n->signed_in = TAKE_PTR(got->signed_in);
-	tell(n, json_pack("{s:s}", "op", "keeper"), got->fd);
 	free(got->ca);
 	json_decref(got->signed_in);
-	(void)close(got->fd);
+	return got->fd;
+}
+
+static void on_keeper(void *user, struct keeperlink_got *got, const struct err *err)
+{
+	struct netdoor *n = user;
+	auto_fd int fd = -1;
+
+	n->attaching = NULL;
+	fd = take_keeper(n, got, err);
+	if (n->state == NETDOOR_ATTACHING)
+		start(n, TAKE_FD(fd));
+	else if (fd >= 0)
+		tell(n, json_pack("{s:s}", "op", "keeper"), fd);
 }
 
 /* A keeper that hangs must not make the machine's loop wait. */
+static bool try_keeper(struct netdoor *n)
+{
+	n->attaching = keeperlink_start(n->loop, n->spec->id, n->spec->signins, on_keeper, n);
+	if (!n->attaching)
+		no_keeper(n, "out of memory");
+	return n->attaching;
+}
+
 static void on_keeper_time(uv_timer_t *t)
 {
 	struct netdoor *n = t->data;
 
-	if (!n->ctl || n->attaching)
-		return;
-	n->attaching = keeperlink_start(n->loop, n->spec->id, n->spec->signins, on_keeper, n);
-	if (!n->attaching)
-		no_keeper(n, "out of memory");
+	if (n->state == NETDOOR_ATTACHING) {
+		keeperlink_cancel(TAKE_PTR(n->attaching));
+		no_keeper(n, "it does not answer in time");
+		start(n, -1);
+	} else if (n->ctl && !n->attaching) {
+		(void)try_keeper(n);
+	}
 }
 
 /* --- what the proxy says --- */
 
-static void clear_asks(struct netdoor *n)
-{
-	if (json_array_size(n->asks) == 0)
-		return;
-	(void)json_array_clear(n->asks);
-	n->ops->changed(n->user);
-}
-
-static void on_asks_told(uv_timer_t *t)
-{
-	struct netdoor *n = t->data;
-
-	n->ops->changed(n->user);
-}
-
-static void asks_changed(struct netdoor *n)
-{
-	if (!uv_is_active((uv_handle_t *)&n->asks_told))
-		(void)uv_timer_start(&n->asks_told, on_asks_told, ASKS_MS, 0);
-}
-
-static size_t find_ask(const struct netdoor *n, json_int_t ask)
-{
-	size_t i = 0;
-
-	while (i < json_array_size(n->asks) && json_integer_value(json_object_get(json_array_get(n->asks, i), "ask")) != ask)
-		i++;
-	return i;
-}
-
-/* Only what docs/network.md names is kept. A number that was shown before is refused: the user's answer could be meant for what it was. */
+/* A number that was shown before is refused: the user's answer could be meant for what it was. */
 static void on_ask(struct netdoor *n, const json_t *message)
 {
-	static const char *const texts[] = { "dest", "method", "path", "rule" };
 	const json_t *number = json_object_get(message, "ask");
-	json_t *kept;
 
-	if (!json_is_integer(number))
-		return;
-	if (json_array_size(n->asks) >= ASKS_MAX || json_integer_value(number) <= n->last_ask) {
+	if (json_is_integer(number) && !netasks_add(n->asks, message))
 		tell(n, json_pack("{s:s, s:I, s:b}", "op", "answer", "ask", json_integer_value(number), "allow", 0), -1);
-		return;
-	}
-	n->last_ask = json_integer_value(number);
-	kept = json_pack("{s:I, s:I}", "ask", json_integer_value(number), "seconds",
-			 json_integer_value(json_object_get(message, "seconds")));
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		const char *text = json_string_value(json_object_get(message, texts[i]));
-
-		if (text)
-			(void)json_object_set_new(kept, texts[i], json_string(text));
-	}
-	(void)json_array_append_new(n->asks, kept);
-	asks_changed(n);
-}
-
-static void on_ask_over(struct netdoor *n, const json_t *message)
-{
-	size_t i = find_ask(n, json_integer_value(json_object_get(message, "ask")));
-
-	if (i >= json_array_size(n->asks))
-		return;
-	(void)json_array_remove(n->asks, i);
-	asks_changed(n);
 }
 
 static void on_log_full(struct netdoor *n)
@@ -427,7 +372,7 @@ static void on_message(void *user, const json_t *message)
 	else if (str_eq(event, "ask"))
 		on_ask(n, message);
 	else if (str_eq(event, "ask_over"))
-		on_ask_over(n, message);
+		(void)netasks_remove(n->asks, json_integer_value(json_object_get(message, "ask")));
 	else if (str_eq(event, "log_full"))
 		on_log_full(n);
 	else if (str_eq(event, "keeper_lost") && !uv_is_active((uv_handle_t *)&n->keeper))
@@ -497,7 +442,7 @@ static void ended(struct netdoor *n, const char *words)
 	n->state = NETDOOR_RESTING;
 	n->port_opened = n->port_back;
 	n->port_left = n->port_back = false;
-	clear_asks(n);
+	(void)netasks_clear(n->asks);
 	(void)str_format(text, sizeof(text), "nothing leaves the sandbox: the network door's process ended (%s) and is started again",
 			 words);
 	set_problem(n, PROBLEM_PROXY, text);
@@ -523,39 +468,40 @@ static void on_answer_late(uv_timer_t *t)
 	kill_proxy(t->data, "it did not answer in time");
 }
 
-static int try_begin(struct netdoor *n, struct err *err)
+/* keeper is taken over; -1: none, so that the proxy gets the end of a connection that is over. */
+static int try_start(struct netdoor *n, int keeper, struct err *err)
 {
-	auto_fd int door = netsock_connect(n->path_fd), mine = -1, theirs = -1, keeper = -1;
+	auto_fd int door = -1, mine = -1, theirs = -1, link = keeper >= 0 ? keeper : dead_end();
 	int pair[2], r;
 
+	if (link < 0)
+		return err_errno(err, -link, "cannot make a socket pair");
+	door = netsock_connect(n->path_fd);
 	if (door < 0)
 		return err_errno(err, -door, "cannot connect to the network door");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, errno, "cannot make a socket pair");
 	mine = pair[0];
 	theirs = pair[1];
-	keeper = attach_keeper(n);
-	if (!n->was_ready)
-		add_extra_ca(n);
-	if (keeper < 0)
-		keeper = dead_end();
-	if (keeper < 0)
-		return err_errno(err, -keeper, "cannot make a socket pair");
-	r = netproc_start(&n->proc, n->spec->id, (const int[]){ door, theirs, keeper }, on_exit_seen, n, err);
+	r = netproc_start(&n->proc, n->spec->id, (const int[]){ door, theirs, link }, on_exit_seen, n, err);
 	if (r < 0)
 		return r;
 	n->ctl = netctl_new(n->loop, TAKE_FD(mine), &ctl_ops, n);
 	return n->ctl ? 0 : err_errno(err, ENOMEM, "cannot speak to sbx-proxy");
 }
 
-static void begin(struct netdoor *n)
+static void start(struct netdoor *n, int keeper)
 {
 	struct err err;
 	char words[300];
 
 	n->started_ms = io_now_ms();
 	n->state = NETDOOR_STARTING;
-	if (try_begin(n, &err) < 0) {
+	if (keeper >= 0)
+		(void)uv_timer_stop(&n->keeper);
+	if (!n->was_ready)
+		add_extra_ca(n);
+	if (try_start(n, keeper, &err) < 0) {
 		bury(n, words, sizeof(words));
 		ended(n, err.msg);
 		return;
@@ -563,6 +509,21 @@ static void begin(struct netdoor *n)
 	(void)uv_timer_start(&n->answer, on_answer_late, ANSWER_MS, 0);
 	(void)uv_timer_start(&n->resolver, on_resolver, RESOLVER_MS, RESOLVER_MS);
 	tell_everything(n);
+}
+
+static void begin(struct netdoor *n)
+{
+	n->state = NETDOOR_ATTACHING;
+	(void)uv_timer_start(&n->keeper, on_keeper_time, ATTACH_MS, 0);
+	if (!try_keeper(n))
+		start(n, -1);
+}
+
+static void asks_changed(void *user)
+{
+	struct netdoor *n = user;
+
+	n->ops->changed(n->user);
 }
 
 static void init_timer(struct netdoor *n, uv_timer_t *t)
@@ -577,7 +538,7 @@ struct netdoor *netdoor_new(uv_loop_t *loop, const struct spec *spec, int path_f
 {
 	struct netdoor *n = calloc(1, sizeof(*n));
 
-	if (!n || !(n->asks = json_array())) {
+	if (!n || !(n->asks = netasks_new(loop, asks_changed, n))) {
 		free(n);
 		(void)close(path_fd);
 		(void)err_errno(err, ENOMEM, "the network door");
@@ -596,7 +557,6 @@ struct netdoor *netdoor_new(uv_loop_t *loop, const struct spec *spec, int path_f
 	init_timer(n, &n->answer);
 	init_timer(n, &n->resolver);
 	init_timer(n, &n->keeper);
-	init_timer(n, &n->asks_told);
 	if (n->dir < 0) {
 		(void)err_errno(err, errno, "cannot open %s", spec->state_dir);
 		netdoor_free(n);
@@ -627,14 +587,13 @@ void netdoor_free(struct netdoor *n)
 	own_close_p(&n->path_fd);
 	own_close_p(&n->tried);
 	own_close_p(&n->good);
-	json_decref(n->asks);
+	netasks_free(n->asks);
 	json_decref(n->signed_in);
 	free(n->ca);
 	uv_close((uv_handle_t *)&n->rest, handle_closed);
 	uv_close((uv_handle_t *)&n->answer, handle_closed);
 	uv_close((uv_handle_t *)&n->resolver, handle_closed);
 	uv_close((uv_handle_t *)&n->keeper, handle_closed);
-	uv_close((uv_handle_t *)&n->asks_told, handle_closed);
 }
 
 /* --- questions --- */
@@ -674,7 +633,7 @@ const char *netdoor_problem(const struct netdoor *n)
 
 void netdoor_guest_port(struct netdoor *n, bool open)
 {
-	if (!n || n->freed || !n->was_ready)
+	if (!n || n->freed || !n->was_ready || n->state == NETDOOR_ATTACHING)
 		return;
 	/* The guest may be heard of before the end of the proxy that it has noticed. */
 	if (n->state != NETDOOR_RESTING) {
@@ -711,30 +670,18 @@ int netdoor_policy(struct netdoor *n, uint64_t *ret_turn, struct err *err)
 
 json_t *netdoor_pending(const struct netdoor *n)
 {
-	json_t *list = json_array(), *one;
-	size_t i, bytes = 0;
-
-	if (n)
-		json_array_foreach(n->asks, i, one) {
-			bytes += json_dumpb(one, NULL, 0, JSON_COMPACT) + 1;
-			if (bytes <= PENDING_MAX_BYTES)
-				(void)json_array_append(list, one);
-		}
-	return list;
+	return n ? netasks_list(n->asks, PENDING_MAX_BYTES) : json_array();
 }
 
 size_t netdoor_asks(const struct netdoor *n)
 {
-	return n ? json_array_size(n->asks) : 0;
+	return n ? netasks_count(n->asks) : 0;
 }
 
 int netdoor_answer(struct netdoor *n, json_int_t ask, bool allow, struct err *err)
 {
-	size_t i = n ? find_ask(n, ask) : 0;
-
-	if (!n || i >= json_array_size(n->asks))
+	if (!n || !netasks_remove(n->asks, ask))
 		return err_set(err, ERR_NOT_FOUND, ENOENT, "question %lld is not open any more", (long long)ask);
-	(void)json_array_remove(n->asks, i);
 	tell(n, json_pack("{s:s, s:I, s:b}", "op", "answer", "ask", ask, "allow", allow), -1);
 	n->ops->changed(n->user);
 	return 0;

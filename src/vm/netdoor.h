@@ -4,9 +4,10 @@
  * its successor when it dies. The machine never ends because of it: while there is no proxy, nothing leaves.
  *
  *   state     enters by                            valid           leaves by
- *   STARTING  netdoor_new, RESTING's timer         pid, ctl        the proxy is ready; its end
+ *   ATTACHING netdoor_new, RESTING's timer         nothing         the keeper's answer, or a bounded time without one
+ *   STARTING  ATTACHING                            pid, ctl        the proxy is ready; its end
  *   READY     "ready", and the policy was taken    pid, ctl        its end; a policy it does not answer in time (killed)
- *   RESTING   the proxy's end                      nothing         STARTING: a second after its last start or later (the
+ *   RESTING   the proxy's end                      nothing         ATTACHING: a second after its last start or later (the
  *                                                                  sooner it dies the longer), and once the guest has
  *                                                                  opened its end of the port anew, or a bounded time
  *

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,7 +172,7 @@ static void on_tick(uv_timer_t *t)
 		assert_true(condition);                                            \
 	} while (0)
 
-static void begin(struct world *w, const char *policy)
+static void make(struct world *w, const char *policy)
 {
 	struct err err;
 	char run[300];
@@ -193,6 +194,11 @@ static void begin(struct world *w, const char *policy)
 	assert_int_equal(uv_loop_init(&w->loop), 0);
 	w->door = netdoor_new(&w->loop, &w->spec, path, &ops, w, &err);
 	assert_non_null(w->door);
+}
+
+static void begin(struct world *w, const char *policy)
+{
+	make(w, policy);
 	UNTIL(w, w->ready || w->failed);
 }
 
@@ -236,6 +242,32 @@ static void ready_with_and_without_a_policy(void **state)
 	assert_int_equal(w.ready, 1);
 	assert_int_equal(w.generation, 5);
 	finish(&w);
+}
+
+/* A keeper that takes connections and answers none: the loop goes on meanwhile, also to the end. */
+static void a_keeper_that_hangs_holds_nothing_up(void **state)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	auto_fd int keeper = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	uint64_t begun = io_now_ms(), turn;
+	char dir[300];
+	struct world w;
+	struct err err;
+
+	make(&w, "take 5");
+	(void)snprintf(dir, sizeof(dir), "%s/run/sbx", w.dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_true(snprintf(at.sun_path, sizeof(at.sun_path), "%s/keeper.sock", dir) < (int)sizeof(at.sun_path));
+	assert_int_equal(bind(keeper, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(keeper, 8), 0);
+	UNTIL(&w, io_now_ms() - begun >= 300);
+	assert_true(io_now_ms() - begun < 2000);
+	assert_true(!w.ready && !w.failed && netdoor_pid(w.door) == 0);
+	/* It begins with it. */
+	assert_int_equal(netdoor_policy(w.door, &turn, &err), 0);
+	assert_int_equal(turn, 1);
+	finish(&w);
+	assert_true(io_now_ms() - begun < 4000);
 }
 
 static void a_proxy_that_ends_at_the_start_fails_it(void **state)
@@ -424,6 +456,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ready_with_and_without_a_policy),
+		cmocka_unit_test(a_keeper_that_hangs_holds_nothing_up),
 		cmocka_unit_test(a_proxy_that_ends_at_the_start_fails_it),
 		cmocka_unit_test(a_policy_is_taken_or_refused_in_words),
 		cmocka_unit_test(a_proxy_that_died_is_followed_by_another_with_the_same_policy),
