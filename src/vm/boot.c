@@ -22,6 +22,7 @@
 
 #define KVM_HELLO_MS 15000
 #define THAW_HELLO_MS 20000 /* past it the machine boots */
+#define HELPERS_MS 20 /* a frozen machine that is there comes sooner */
 #define ENTROPY_BYTES 64
 
 static void fail(struct machine *m, enum err_kind kind, const char *what, const char *why)
@@ -278,14 +279,15 @@ static const struct netdoor_ops net_ops = {
 static const struct qmp_ops qmp_ops = { .event = on_qmp_event, .end = on_qmp_end };
 static const struct door_ops door_ops = { .end = on_door_end };
 
-/* What needs the machine's sockets, but not the machine. */
+/* What needs the machine's sockets, but not the machine. Once per attempt. */
 static int start_helpers(struct machine *m, struct err *err)
 {
-	int r = qemu_open(&m->qemu, err);
+	int r = 0;
 
-	if (r == 0)
-		r = qemu_open_sandbox(&m->qemu, m->spec, err);
-	if (r == 0 && m->spec->nworkspaces > 0) {
+	(void)uv_timer_stop(&m->helpers_timer);
+	if (m->net)
+		return 0;
+	if (m->spec->nworkspaces > 0) {
 		r = fsdoor_start(m->spec, m->qemu.fs_fd, -1, &m->fs, err);
 		if (r == 0)
 			m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
@@ -356,6 +358,20 @@ static int launch(struct machine *m, enum qemu_mode mode, struct err *err)
 	return 0;
 }
 
+static void help(struct machine *m)
+{
+	struct err err = { 0 };
+
+	if (m->state == MACHINE_STARTING && start_helpers(m, &err) < 0)
+		machine_failed(m, &err);
+}
+
+static void on_helpers_timer(uv_timer_t *t)
+{
+	help(t->data);
+}
+
+/* QEMU takes longest until it needs somebody: it comes first. */
 static void start_machine(struct machine *m, enum qemu_mode mode)
 {
 	uint64_t hello_ms = m->accel.kvm && m->accel.fallback ? KVM_HELLO_MS : m->spec->boot_timeout_ms;
@@ -371,6 +387,7 @@ static void start_machine(struct machine *m, enum qemu_mode mode)
 		 m->qemu.pid, m->fs.pid);
 	if (door_call(m->door, "/health", NULL, m->thawing ? THAW_HELLO_MS : hello_ms, on_hello, m) < 0)
 		fail(m, ERR_INTERNAL, "cannot reach the guest", "the control door did not open");
+	help(m);
 }
 
 static void on_frozen(void *user, int memory, int state, const struct err *err)
@@ -386,7 +403,7 @@ static void on_frozen(void *user, int memory, int state, const struct err *err)
 	start_machine(m, err ? QEMU_COLD : QEMU_THAW);
 }
 
-/* The frozen machine is asked for first, so that whoever has it works while the helpers start. */
+/* The helpers start after QEMU, or while a frozen machine is still made. */
 static void attempt(struct machine *m)
 {
 	struct shape shape = shape_of(m);
@@ -399,10 +416,12 @@ static void attempt(struct machine *m)
 		if (!m->frozen)
 			log_warn("event=no_frozen_machine why=\"%s\" the machine boots instead", err.msg);
 	}
-	if (start_helpers(m, &err) < 0)
+	if (qemu_open(&m->qemu, &err) < 0 || qemu_open_sandbox(&m->qemu, m->spec, &err) < 0)
 		machine_failed(m, &err);
 	else if (!m->frozen)
 		start_machine(m, QEMU_COLD);
+	else
+		(void)uv_timer_start(&m->helpers_timer, on_helpers_timer, HELPERS_MS, 0);
 }
 
 void boot_begin(struct machine *m)

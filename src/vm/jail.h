@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * jail: what a helper may see, as a command line for bubblewrap. Inside: own user, mount, pid, net, ipc, uts and
- * cgroup namespaces; an empty read-only root that holds the program, the libraries that the loader names for it, and
- * what the caller adds; no capability; an empty environment; death with its parent. Everything else reaches the
+ * cgroup namespaces; an empty read-only root that holds the program, the system's folder of libraries (packages'
+ * files, which every user of the host may read), and what the caller adds; no capability; an empty environment; death with its parent. Everything else reaches the
  * program as descriptors.
  */
 #ifndef SBX_VM_JAIL_H
@@ -33,15 +33,13 @@ enum jail_flags {
 	JAIL_FILE_OWNER = 2, /* started by root: no user namespace, but CAP_DAC_OVERRIDE and CAP_FOWNER and no other */
 };
 
-/* Starts a jail for a program: finds bwrap, binds the program and its libraries. A program that is not below /usr stands
+/* Starts a jail for a program: finds bwrap, binds the program and the libraries. A program that is not below /usr stands
  * in the jail's root. */
 int jail_init(struct jail *j, const char *program, unsigned flags, struct err *err);
 /* One more argument for bwrap or, after jail_run, for the program; the string is copied. */
 void jail_arg(struct jail *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes a host path visible read-only at the same path; a missing one is skipped. */
 void jail_show(struct jail *j, const char *path);
-/* The libraries that the loader names for another object, such as a module that the program opens. */
-int jail_show_libs(struct jail *j, const char *object, struct err *err);
 /* Ends bwrap's own arguments and names the program; what follows by jail_arg are its arguments. It will get nfds
  * descriptors. */
 void jail_run(struct jail *j, size_t nfds);

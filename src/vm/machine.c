@@ -103,6 +103,7 @@ static void unwatch(uv_poll_t **p)
 
 void machine_discard(struct machine *m)
 {
+	(void)uv_timer_stop(&m->helpers_timer);
 	unwatch(&m->qemu_exit);
 	unwatch(&m->fs_exit);
 	kill_process(m->qemu.inner_pidfd);
@@ -384,8 +385,9 @@ int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd)
 	(void)uv_timer_init(loop, &m.boot_timer);
 	(void)uv_timer_init(loop, &m.grace_timer);
 	(void)uv_timer_init(loop, &m.stop_timer);
+	(void)uv_timer_init(loop, &m.helpers_timer);
 	(void)uv_signal_init(loop, &term);
-	m.boot_timer.data = m.grace_timer.data = m.stop_timer.data = term.data = &m;
+	m.boot_timer.data = m.grace_timer.data = m.stop_timer.data = m.helpers_timer.data = term.data = &m;
 	r = uv_signal_start(&term, on_term, SIGTERM);
 	if (r == 0)
 		r = client_listen(&m);

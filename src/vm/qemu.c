@@ -165,10 +165,9 @@ static int start(struct qemu *q, struct jail *j, const struct shape *shape, cons
 	size_t n = line_up(q, fds, number);
 	int r = jail_init(j, HOSTPROG_QEMU, 0, err);
 
-	if (r == 0)
-		r = qemuargs_show(j, shape, mode, number, err);
 	if (r < 0)
 		return r;
+	qemuargs_show(j, shape, mode, number);
 	if (!spec)
 		qemuargs_layer(j, shape->base, 0);
 	for (size_t i = 0; spec && i < spec->nlayers; i++)

@@ -7,48 +7,27 @@
 
 #include <unistd.h>
 
-#include "base/env.h"
 #include "base/hostprog.h"
 #include "base/own.h"
 
+#define FIRMWARE "/usr/share/qemu"
 #define TCG_MODULE "/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so"
 
 const char *const qemuargs_files[] = {
 	HOSTPROG_QEMU,
 	TCG_MODULE,
-	"/usr/share/qemu/bios-microvm.bin",
-	"/usr/share/qemu/qboot.rom",
-	"/usr/share/qemu/linuxboot_dma.bin",
-	"/usr/share/qemu/pvh.bin",
+	FIRMWARE "/bios-microvm.bin",
+	FIRMWARE "/qboot.rom",
+	FIRMWARE "/linuxboot_dma.bin",
+	FIRMWARE "/pvh.bin",
 	"/usr/share/seabios/bios-microvm.bin",
 	NULL,
 };
 
-/* What makes a woken machine give memory back, see discard.c. */
-static void show_discard(struct jail *j)
+void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
-	auto_free char *path = env_data(QEMU_DISCARD);
-
-	if (!path) {
-		j->full = true;
-		return;
-	}
-	jail_arg(j, "--ro-bind");
-	jail_arg(j, "%s", path);
-	jail_arg(j, "/" QEMU_DISCARD);
-	jail_arg(j, "--setenv");
-	jail_arg(j, "LD_PRELOAD");
-	jail_arg(j, "/" QEMU_DISCARD);
-}
-
-int qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number, struct err *err)
-{
-	int r = access(TCG_MODULE, R_OK) == 0 ? jail_show_libs(j, TCG_MODULE, err) : 0;
-
-	if (r < 0)
-		return r;
-	for (size_t i = 1; qemuargs_files[i]; i++) /* [0] is the program, which is there */
-		jail_show(j, qemuargs_files[i]);
+	jail_show(j, FIRMWARE);
+	jail_show(j, "/usr/share/seabios"); /* where links in it lead */
 	if (s->kvm) {
 		jail_arg(j, "--dev-bind");
 		jail_arg(j, "/dev/kvm");
@@ -59,17 +38,14 @@ int qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, co
 		jail_arg(j, "/proc/self/fd"); /* bwrap becomes QEMU */
 		jail_arg(j, QEMU_FD_DIR);
 	}
-	if (mode == QEMU_THAW) {
-		show_discard(j);
-		return 0;
-	}
+	if (mode == QEMU_THAW)
+		return;
 	jail_arg(j, "--ro-bind");
 	jail_arg(j, "%s", s->kernel);
 	jail_arg(j, "/kernel");
 	jail_arg(j, "--ro-bind-data");
 	jail_arg(j, "%d", number[QEMU_IN_INITRD]);
 	jail_arg(j, "/initrd");
-	return 0;
 }
 
 void qemuargs_layer(struct jail *j, const char *path, size_t i)
@@ -115,8 +91,7 @@ static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode m
 	jail_arg(j, "-initrd");
 	jail_arg(j, "/initrd");
 	jail_arg(j, "-append");
-	/* init_on_free: discard.c. */
-	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t init_on_free=0 tsc=reliable tsc_early_khz=%llu",
+	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t tsc=reliable tsc_early_khz=%llu",
 		 (unsigned long long)s->tsc_khz);
 }
 
@@ -158,7 +133,6 @@ static void disk_args(struct jail *j, const struct shape *s, enum qemu_mode mode
 static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
 	static const char *const fixed[] = {
-		"-device", "virtio-balloon-device,free-page-reporting=on",
 		"-device", "virtio-scsi-device,id=scsi",
 		"-device", "virtio-rng-device",
 		"-device", "virtio-serial-device,max_ports=4",
@@ -174,6 +148,9 @@ static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mo
 	socket_dev(j, "ctl", number[QEMU_IN_CTL], "");
 	socket_dev(j, "fs", number[QEMU_IN_FS], "");
 	socket_dev(j, "net", number[QEMU_IN_NET], ",server=on,wait=off");
+	/* QEMU 7.2 answers a report by punching a hole into the memory's file, which a frozen machine's seal refuses. */
+	jail_arg(j, "-device");
+	jail_arg(j, "virtio-balloon-device,free-page-reporting=%s", mode == QEMU_COLD ? "on" : "off");
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		jail_arg(j, "%s", fixed[i]);
 	if (number[QEMU_IN_DISK] >= 0) {

@@ -13,9 +13,6 @@
 /* The network door's port as QMP calls it. */
 #define QEMU_NET_PORT "net"
 
-/* Of the build's data: the library that QEMU is given in a thawed machine. */
-#define QEMU_DISCARD "sbx-discard.so"
-
 /* SCSI targets: the sandbox's own disk, which is QEMU's QEMU_DISK_FILE, is 0, layer i is 1 + i. The disk and layer 0 are
  * there from the first moment, in a machine to be frozen too; further layers are plugged in. */
 #define QEMU_DISK_TARGET 0U
@@ -49,7 +46,7 @@ enum qemu_in {
 /* Everything that QEMU itself is told, after jail_run. number[i]: the descriptor's number in the jail, -1: none. */
 void qemuargs_add(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number);
 /* What the jail must show besides the program; before jail_run. */
-int qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number, struct err *err);
+void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number);
 /* Shows layer i. */
 void qemuargs_layer(struct jail *j, const char *path, size_t i);
 /* The files of the host that the machine consists of besides kernel and initramfs; NULL-terminated. */
