@@ -152,7 +152,7 @@ static int start(struct exchange *x, const struct oauthdef *d, bool revoke)
 	return 0;
 }
 
-/* No credential but in the body: why it cannot go, or NULL. */
+/* No credential but in the body, or of the client itself: why it cannot go, or NULL. */
 static const char *check_fields(struct exchange *x)
 {
 	struct secretmsg_injection *none = calloc(1, sizeof(*none));
@@ -160,7 +160,7 @@ static const char *check_fields(struct exchange *x)
 
 	if (!none)
 		return "limit";
-	(void)str_format(none->none, sizeof(none->none), "token");
+	(void)str_format(none->none, sizeof(none->none), INJECT_SIGN_IN);
 	why = inject_apply(&x->req, none, creds_list(exchange_creds(x)));
 	free(none);
 	return why;

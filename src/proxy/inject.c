@@ -71,7 +71,7 @@ static bool is_placeholder(const char *value, const char *placeholder)
 static bool is_any_placeholder(const char *value, const struct secretmsg_list *all)
 {
 	for (size_t i = 0; i < all->n; i++)
-		if (is_placeholder(value, all->of[i].placeholder))
+		if (is_placeholder(value, all->of[i].placeholder) || (all->of[i].refresh[0] && is_placeholder(value, all->of[i].refresh)))
 			return true;
 	return false;
 }
@@ -235,6 +235,18 @@ static bool protocol_is_harmless(const char *s)
 	return true;
 }
 
+/* Where one signs in a client may say who it is by Basic (RFC 6749 2.3.1): once, and without a placeholder in it. What is called a secret there is one of a
+ * program that anybody can install, not of a person. */
+static bool is_client(const struct httpmsg *m, uint32_t at, const struct secretmsg_list *all)
+{
+	const char *name = httpmsg_str(m, m->entries[at].name), *value = httpmsg_value(m, (int)at);
+	char text[DECODED_MAX];
+
+	basic_text(value, text);
+	return strcasecmp(name, "authorization") == 0 && strchr(text, ':') && text[0] != ':' && !is_any_placeholder(value, all) &&
+	       httpmsg_find_name(m, name, strlen(name), 0) == (int)at && httpmsg_find_name(m, name, strlen(name), at + 1) < 0;
+}
+
 static const char *check_field(const struct httpmsg *m, uint32_t at, const struct secretmsg_injection *i,
 			       const struct secretmsg_list *all)
 {
@@ -245,6 +257,8 @@ static const char *check_field(const struct httpmsg *m, uint32_t at, const struc
 	if (m->entries[at].id == HTTPMSG_F_SEC_WEBSOCKET_PROTOCOL)
 		return protocol_is_harmless(value) ? NULL : "foreign_credential";
 	if (!is_carrier(name, i->where == SECRETMSG_HEADER ? i->header : "") || !value[0])
+		return NULL;
+	if (str_eq(i->none, INJECT_SIGN_IN) && is_client(m, at, all))
 		return NULL;
 	if (is_placeholder(value, i->placeholder) && (!i->none[0] || str_eq(i->none, "websocket")))
 		return i->none[0] ? "websocket" : NULL;

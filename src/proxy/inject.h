@@ -9,6 +9,8 @@
 #include "wire/httpmsg.h"
 #include "wire/secretmsg.h"
 
+/* As `none`: the request is to an endpoint where one signs in, where a client may say who it is. */
+#define INJECT_SIGN_IN "token"
 /* For a host with credentials. i: what the keeper said; where its `none` is set, or becomes it here, nothing is put in. The request loses what would
  * have a response compressed or cut into pieces (it is searched for the value). Into a query it goes in place of the placeholder only, never of nothing. What goes into the body is the caller's to put there. NULL, or why it is refused: "foreign_credential",
  * "placeholder_wrong_host", "limit". */

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import boxes  # noqa: E402
 import double  # noqa: E402
+import github  # noqa: E402
 from world import World  # noqa: E402
 
 LAYER = int(os.environ.get("SBX_LAYER_SECONDS", "1500"))  # to install one agent from the registry
@@ -46,7 +47,7 @@ def sbx(world, keys, request):
     sbx = boxes.Sbx(tempfile.mkdtemp(prefix="sbx-agents."))
     try:
         layers(sbx, {i.callspec.params["agent"] for i in request.session.items if "agent" in getattr(i, "callspec", EMPTY).params})
-        for service, host in (("anthropic", double.ANTHROPIC), ("openai", double.OPENAI), ("google", double.GOOGLE)):
+        for service, host in (("anthropic", double.ANTHROPIC), ("openai", double.OPENAI), ("google", double.GOOGLE), ("github", github.API)):
             sbx.secret("-g", service, value=keys[host])
         sbx.in_world(world)
         yield sbx

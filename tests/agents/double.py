@@ -13,11 +13,13 @@ holds it or a placeholder where a credential belongs. What is not right is answe
 import base64
 import http.server
 import json
+import subprocess
 import threading
 import time
 import urllib.parse
 
 import github
+import oauth
 
 COMMAND = "printf 'by the agent\\n' >made-by-agent"
 CLOSING = "The file is there, as asked."
@@ -41,6 +43,8 @@ class Doubles:
         self.changed = threading.Condition()
         self.requests = []
         self.holding, self.held = False, False
+        self.issuers = {oauth.CLAUDE: oauth.Issuer("sk-ant-"), oauth.CODEX: oauth.Issuer("", jwt=True)}
+        self.signed_in = {}  # by host: the issuer whose access token is right there, in place of the key
 
     def note(self, record):
         with self.changed:
@@ -93,6 +97,8 @@ class Doubles:
     def fault_of(self, record):
         """Why a request is not one that may arrive; None: it is right."""
         host = record["host"]
+        if host in self.signed_in:
+            return self.fault_of_token(record, self.signed_in[host])
         if host not in SERVICES:
             return None if not any(k in json.dumps(record) for k in self.keys.values()) else "a key at a host that it is not for"
         header = SERVICES[host][0]
@@ -109,6 +115,15 @@ class Doubles:
         if any(v == SENTINEL for _, v in others) or SENTINEL in record["path"]:
             return "a placeholder arrived"
         return None
+
+
+    @staticmethod
+    def fault_of_token(record, issuer):
+        held = [v for n, v in record["headers"] if n in CREDENTIALS]
+        if held not in ([], [f"Bearer {issuer.access}"]):
+            return "authorization is not the access token, once, alone"
+        rest = json.dumps([[f for f in record["headers"] if f[0] != "authorization"], record["path"], record["body"]])
+        return "a token in another place" if any(t in rest for t in issuer.given) else None
 
 
 def new_keys(make):
@@ -149,6 +164,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def serve(self):
         self.taken = body = self.body()
+        if self.headers.get("content-encoding") == "zstd":
+            body = subprocess.run(["zstd", "-dcq"], input=body, stdout=subprocess.PIPE, check=True).stdout
         record = {
             "host": self.headers.get("host", "").removesuffix(":443").lower(), "method": self.command, "path": self.path,
             "headers": [(n.lower(), v) for n, v in self.headers.items()], "body": body.decode("utf-8", "surrogateescape"),
@@ -230,6 +247,8 @@ def is_closing(said):
 def anthropic(h, path, asked):
     if path == "/v1/messages/count_tokens":
         return h.whole(200, {"input_tokens": 42})
+    if path in ("/api/oauth/profile", "/api/oauth/claude_cli/roles"):
+        return h.whole(200, oauth.PROFILE if path.endswith("profile") else oauth.ROLES)
     if path != "/v1/messages":
         return False
     block = anthropic_block(asked)
@@ -383,4 +402,18 @@ def copilot(h, path, asked):
     return openai(h, "/v1" + path, asked)
 
 
-ROUTES = {ANTHROPIC: anthropic, OPENAI: openai, GOOGLE: google, github.API: github.api, github.COPILOT: copilot, github.GIT: github.git}
+def sign_in(h, path, asked):
+    if path not in ("/v1/oauth/token", "/oauth/token"):
+        return False
+    issuer = h.doubles.issuers[h.headers.get("host").removesuffix(":443").lower()]
+    status, said = issuer.answer(h.taken.decode(), h.headers.get("content-type", ""))
+    return h.whole(status, said)
+
+
+def chatgpt(h, path, asked):
+    """What Codex asks with a subscription: the Responses API, at another place."""
+    base = "/backend-api/codex"
+    return path.startswith(base) and openai(h, "/v1" + path.removeprefix(base), asked)
+
+
+ROUTES = {oauth.CHATGPT: chatgpt, oauth.CLAUDE: sign_in, oauth.CODEX: sign_in, ANTHROPIC: anthropic, OPENAI: openai, GOOGLE: google, github.API: github.api, github.COPILOT: copilot, github.GIT: github.git}

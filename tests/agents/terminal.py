@@ -26,16 +26,36 @@ class Terminal:
         end = time.monotonic() + timeout
         while what not in self.text:
             left = end - time.monotonic()
-            if left <= 0 or not select.select([self.fd], [], [], left)[0]:
+            if left <= 0 or not self.read(left):
                 raise AssertionError(f"no {what!r} in {timeout} s: {self.text[-3000:]!r}")
-            try:
-                part = os.read(self.fd, 65536)
-            except OSError:
-                part = b""
-            if not part:
-                raise AssertionError(f"ended without {what!r}: {self.text[-3000:]!r}")
-            self.text += part
         return time.monotonic() - self.begun
+
+    def wait_new(self, what, timeout):
+        """As wait, of what it writes from now on."""
+        self.text = b""
+        return self.wait(what, timeout)
+
+    def until(self, true, timeout):
+        """While it writes on; true() is asked at least four times a second."""
+        end = time.monotonic() + timeout
+        while not (value := true()):
+            if time.monotonic() > end:
+                raise AssertionError(f"not in {timeout} s: {self.text[-3000:]!r}")
+            self.read(0.25)
+        return value
+
+    def read(self, timeout):
+        """Whether it wrote something."""
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return False
+        try:
+            part = os.read(self.fd, 65536)
+        except OSError:
+            part = b""
+        if not part:
+            raise AssertionError(f"ended: {self.text[-3000:]!r}")
+        self.text += part
+        return True
 
     def type(self, data):
         os.write(self.fd, data)

@@ -11,6 +11,7 @@ import pytest
 
 import boxes
 import double
+import github
 from terminal import Terminal
 
 PROMPT = "Write a file named made-by-agent."
@@ -25,6 +26,7 @@ SEARCH = (pathlib.Path(__file__).parent / "search.py").read_text()
 AGENTS = {
     "claude": (double.ANTHROPIC, "anthropic", ["-p", PROMPT]),
     "codex": (double.OPENAI, "openai", ["codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check", PROMPT]),
+    "copilot": (github.COPILOT, "github", ["-p", PROMPT]),
     "gemini": (double.GOOGLE, "google", ["-p", PROMPT]),
     "opencode": (double.ANTHROPIC, "anthropic", ["opencode", "run", "-m", "anthropic/claude-sonnet-4-5", PROMPT]),
 }
@@ -113,15 +115,15 @@ def test_task(agent, start, sbx, world, keys):
     others_are_refused(sbx, world, task, keys)
 
 
-def nowhere_inside(sbx, task, keys):
-    """Searched from outside, all of the machine's memory, and from inside, as root. In this order: the search inside holds the value while it looks."""
+def nowhere_inside(sbx, task, keys, memory=1 << 24):
+    """memory: so much of programs must have been looked at. Searched from outside, all of the machine's memory, and from inside, as root. In this order: the search inside holds the value while it looks."""
     own = keys[task.host]
     here = PROMPT.encode()  # what a search must find
     values = forms(own) + [k.encode() for k in keys.values() if k != own]
     pids = sbx.inspect(task.name)["pids"]
     found = boxes.memory_holds(pids["qemu"], [here] + values)
     assert found == {here}, found
-    others = {"sandboxd": sbx.pid_of("sandboxd"), "sbx-vm": pids["vm"], "sbx-fs": pids["fs"], "sbx": task.process.pid}
+    others = {"sandboxd": sbx.pid_of("sandboxd"), "sbx-vm": pids["vm"], "sbx-fs": pids["fs"], **({"sbx": task.process.pid} if task.process else {})}
     found = {program: boxes.memory_holds(pid, values) for program, pid in others.items()}
     assert not any(found.values()), found
 
@@ -129,14 +131,14 @@ def nowhere_inside(sbx, task, keys):
     done = sbx.run("exec", "-i", "-u", "root", task.name, "python3", "-", *masked, input=SEARCH, timeout=LIMIT)
     said = json.loads(done.stdout.splitlines()[-1])
     assert {n for n, _ in said["found"]} == {1}, said
-    assert said["processes"] >= 2 and said["memory"] > 1 << 24 and said["files"] > 5, said
+    assert said["processes"] >= 2 and said["memory"] >= memory and said["files"] > 5, said
 
 
 def the_double_saw(world, task, keys):
     header, before = double.SERVICES[task.host]
     requests = world.doubles.seen(task.host)
     assert not world.doubles.faults, world.doubles.faults
-    assert {r["host"] for r in world.doubles.requests} == {task.host}
+    assert {r["host"] for r in world.doubles.requests} <= {task.host, *github.HOSTS}
     assert all([v for n, v in r["headers"] if n == header] == [before + keys[task.host]] for r in requests)
     assert any(PROMPT in r["body"] for r in requests)
 

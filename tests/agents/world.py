@@ -79,7 +79,7 @@ class World:
         self.resolv.write_text(f"nameserver {DNS4}\noptions timeout:2 attempts:2\n")
 
     def _origin(self):
-        chain, key = self.ca.leaf(list(double.SERVICES))
+        chain, key = self.ca.leaf(list(double.ROUTES))
         both = self.place / "origin.pem"
         both.write_bytes(chain + key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,7 +108,7 @@ class World:
             name = str(query.q.qname).rstrip(".").lower()
             self.queries.add(name)
             reply = query.reply()
-            if name not in double.SERVICES:
+            if name not in double.ROUTES:
                 reply.header.rcode = dnslib.RCODE.NXDOMAIN
             elif query.q.qtype == dnslib.QTYPE.A:
                 reply.add_answer(dnslib.RR(name, dnslib.QTYPE.A, rdata=dnslib.A(API4), ttl=5))

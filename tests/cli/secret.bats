@@ -41,10 +41,10 @@ VALUE=sk-ant-0123456789-abcdef
 }
 
 @test "each service is one" {
-	for service in anthropic cursor droid github google groq mistral nebius openai openrouter xai; do
+	for service in anthropic copilot cursor droid github google groq mistral nebius openai openrouter xai; do
 		sbx secret set -g "$service" <<<"$VALUE"
 	done
-	[ "$(sbx secret ls --json | jq length)" = 11 ]
+	[ "$(sbx secret ls --json | jq length)" = 12 ]
 	[ "$(sbx secret ls --json | jq -r '.[] | select(.name == "github") | .bindings[] | select(.host == "github.com") | .format')" = "Basic x-access-token:%s" ]
 }
 

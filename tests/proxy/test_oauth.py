@@ -376,6 +376,47 @@ def test_other_grants_are_refused(range_of, world, way, body, kind, reason):
     assert len(world.requests()) == before
 
 
+def basic(text):
+    return f"Authorization: Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.mark.parametrize("kind", ["form", "json"])
+@pytest.mark.parametrize("more, fields", [({"client_secret": "GOCSPX-of-a-program"}, ()), ({}, (basic("c:GOCSPX-of-a-program"),))], ids=["body", "basic"])
+def test_a_client_may_say_who_it_is(range_of, world, more, fields, kind):
+    """Gemini CLI's has a client_secret, which is in everybody's copy of it."""
+    proxy = range_of()
+    assert post(TLS_PLAIN, proxy, {**CODE, **more}, kind=kind, fields=fields).status == 200
+    assert post(TLS_PLAIN, proxy, {"grant_type": "refresh_token", "refresh_token": REFRESH, "client_id": "c", **more}, kind=kind, fields=fields).status == 200
+    server, requests = range_of.server, [r for r in world.requests() if r.target == TOKEN]
+    assert [b["grant_type"] for b in server.bodies] == ["authorization_code", "refresh_token"]
+    assert all(b.get("client_secret") == more.get("client_secret") for b in server.bodies)
+    assert server.bodies[1]["refresh_token"] == server.seen[0]["refresh_token"]
+    assert all([f"Authorization: {v}" for v in r.get("authorization")] == list(fields) for r in requests)
+
+
+@pytest.mark.parametrize("fields, reason", [
+    ((basic("c:s"), basic("c:t")), None), ((basic(f"c:{ACCESS}"),), "placeholder_wrong_host"), ((basic(f"{ACCESS}:"),), "placeholder_wrong_host"),
+    ((basic(f"c:{REFRESH}"),), "placeholder_wrong_host"),
+    ((basic("no colon"),), "foreign_credential"), ((basic(":s"),), "foreign_credential"), (("Authorization: Bearer abc",), "foreign_credential"),
+    (("Authorization: Basic ????",), "foreign_credential"), ((basic("c:s"), "x-api-key: abc"), "foreign_credential"), ((basic("c:s"), "Cookie: session=1"), "foreign_credential"),
+], ids=lambda v: None)
+def test_what_is_not_a_client(range_of, world, fields, reason):
+    proxy = range_of()
+    sign_in(proxy)
+    before = len(world.requests())
+    assert post(TLS_PLAIN, proxy, CODE, fields=fields).status in (400, 403)
+    assert len(world.requests()) == before
+    if reason:
+        assert proxy.record(event="decision", verdict="deny", reason=reason)
+
+
+@pytest.mark.parametrize("body", [{"grant_type": "client_credentials"}, {"grant_type": "refresh_token", "refresh_token": "the-attackers-own-token"}])
+def test_a_client_is_not_a_grant(range_of, world, body):
+    proxy = range_of()
+    assert post(TLS_PLAIN, proxy, body, kind="form", fields=(basic("c:s"),)).status == 403
+    assert not world.requests()
+
+
 RAW = {
     "duplicate": (b"application/json", b'{"grant_type":"authorization_code","grant_type":"refresh_token","refresh_token":"x"}'),
     "form-duplicate": (b"application/x-www-form-urlencoded", b"grant_type=authorization_code&grant%5ftype=password"),
@@ -401,7 +442,7 @@ def test_requests_that_could_be_read_in_two_ways(range_of, world, what):
 @pytest.mark.parametrize("method, path, fields, status", [
     ("GET", TOKEN, (), 405), ("PUT", TOKEN, (), 405), ("HEAD", TOKEN, (), 405),
     ("POST", TOKEN + "?grant_type=authorization_code", (), 400),
-    ("POST", TOKEN, ("Authorization: Basic YTpi",), 403), ("POST", TOKEN, ("Cookie: session=1",), 403),
+    ("POST", TOKEN, ("Authorization: Bearer YTpi",), 403), ("POST", TOKEN, ("Cookie: session=1",), 403),
     ("POST", TOKEN, ("Content-Encoding: gzip",), 415), ("POST", TOKEN, ("Content-Encoding: identity", "Content-Encoding: gzip"), 415),
     ("POST", TOKEN, ("Content-Type: application/x-www-form-urlencoded",), 415),
     ("POST", "/v1%2Foauth%2ftoken", (), 403), ("POST", "/v1/oauth/token%2F", (), 403), ("POST", "/v1/oauth%2F/token", (), 403),
@@ -728,7 +769,7 @@ def test_tickets(range_of, keeper):
 
 
 @pytest.mark.parametrize("change", [
-    {"token": []}, {"token": ["http://ok.test/t"]}, {"token": ["https://ok.test"]}, {"token": ["https://ok.test:8443/t"]}, {"token": ["https://OK.test/t"]},
+    {"token": [], "refuse": []}, {"token": ["http://ok.test/t"]}, {"token": ["https://ok.test"]}, {"token": ["https://ok.test:8443/t"]}, {"token": ["https://OK.test/t"]},
     {"token": ["https://10.0.0.1/t"]}, {"token": ["https://ok.test/t?x"]}, {"token": ["https://ok.test/a/../t"]}, {"service": "A b"},
     {"access": {**OPAQUE["access"], "placeholder": "short"}}, {"access": {**OPAQUE["access"], "hosts": []}},
     {"access": {**OPAQUE["access"], "hosts": ["*.test"]}}, {"access": {**OPAQUE["access"], "header": "cookie"}},
