@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "base/env.h"
 #include "base/hostprog.h"
 #include "base/own.h"
 
@@ -24,6 +25,23 @@ const char *const qemuargs_files[] = {
 	NULL,
 };
 
+/* What makes a woken machine give memory back, see discard.c. */
+static void show_discard(struct jail *j)
+{
+	auto_free char *path = env_data(QEMU_DISCARD);
+
+	if (!path) {
+		j->full = true;
+		return;
+	}
+	jail_arg(j, "--ro-bind");
+	jail_arg(j, "%s", path);
+	jail_arg(j, "/" QEMU_DISCARD);
+	jail_arg(j, "--setenv");
+	jail_arg(j, "LD_PRELOAD");
+	jail_arg(j, "/" QEMU_DISCARD);
+}
+
 void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
 	jail_show(j, FIRMWARE);
@@ -38,8 +56,10 @@ void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, c
 		jail_arg(j, "/proc/self/fd"); /* bwrap becomes QEMU */
 		jail_arg(j, QEMU_FD_DIR);
 	}
-	if (mode == QEMU_THAW)
+	if (mode == QEMU_THAW) {
+		show_discard(j);
 		return;
+	}
 	jail_arg(j, "--ro-bind");
 	jail_arg(j, "%s", s->kernel);
 	jail_arg(j, "/kernel");
@@ -91,7 +111,8 @@ static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode m
 	jail_arg(j, "-initrd");
 	jail_arg(j, "/initrd");
 	jail_arg(j, "-append");
-	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t tsc=reliable tsc_early_khz=%llu",
+	/* init_on_free: discard.c. */
+	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t init_on_free=0 tsc=reliable tsc_early_khz=%llu",
 		 (unsigned long long)s->tsc_khz);
 }
 
@@ -133,6 +154,7 @@ static void disk_args(struct jail *j, const struct shape *s, enum qemu_mode mode
 static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
 	static const char *const fixed[] = {
+		"-device", "virtio-balloon-device,free-page-reporting=on",
 		"-device", "virtio-scsi-device,id=scsi",
 		"-device", "virtio-rng-device",
 		"-device", "virtio-serial-device,max_ports=4",
@@ -148,9 +170,6 @@ static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mo
 	socket_dev(j, "ctl", number[QEMU_IN_CTL], "");
 	socket_dev(j, "fs", number[QEMU_IN_FS], "");
 	socket_dev(j, "net", number[QEMU_IN_NET], ",server=on,wait=off");
-	/* QEMU 7.2 answers a report by punching a hole into the memory's file, which a frozen machine's seal refuses. */
-	jail_arg(j, "-device");
-	jail_arg(j, "virtio-balloon-device,free-page-reporting=%s", mode == QEMU_COLD ? "on" : "off");
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		jail_arg(j, "%s", fixed[i]);
 	if (number[QEMU_IN_DISK] >= 0) {

@@ -13,6 +13,9 @@
 /* The network door's port as QMP calls it. */
 #define QEMU_NET_PORT "net"
 
+/* Of the build's data: the library that QEMU is given in a thawed machine. */
+#define QEMU_DISCARD "sbx-discard.so"
+
 /* SCSI targets: the sandbox's own disk, which is QEMU's QEMU_DISK_FILE, is 0, layer i is 1 + i. The disk and layer 0 are
  * there from the first moment, in a machine to be frozen too; further layers are plugged in. */
 #define QEMU_DISK_TARGET 0U

@@ -89,6 +89,25 @@ holder_end() {
 	timeout 60 sbx rm -f sealed
 }
 
+private_kib() {
+	awk '/^Private_Dirty:/ { print $2 }' "/proc/$1/smaps_rollup"
+}
+
+is_below() {
+	[ "$(private_kib "$1")" -lt "$2" ]
+}
+
+@test "memory that a woken guest no longer uses comes back" {
+	timeout 120 sbx run --name back -d -m 1g shell </dev/null
+	vm_log back | grep -q 'start=warm'
+	qemu=$(vm_pid back qemu)
+	timeout 60 sbx exec back dd if=/dev/zero of=/dev/shm/much bs=1M count=128 status=none
+	[ "$(private_kib "$qemu")" -gt 190000 ]
+	timeout 60 sbx exec back rm /dev/shm/much
+	wait_for 20 is_below "$qemu" 125000
+	timeout 60 sbx rm -f back
+}
+
 @test "one that is not what its manifest says is thrown away and made again" {
 	mkdir -p "$WORLD/cache/sbx"
 	cp -r --reflink=auto "$XDG_CACHE_HOME/sbx/templates" "$WORLD/cache/sbx/"
