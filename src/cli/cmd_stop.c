@@ -12,13 +12,16 @@
 
 static int stop_one(struct cli *c, const char *name)
 {
+	auto_(json) json_t *v = NULL;
 	char target[1100];
 	int r = api_target(c, target, sizeof(target), name, "/stop");
 
 	if (r == 0)
-		r = api_call(c, &(struct api_req){ .method = "POST", .target = target, .timeout_ms = STOP_MS }, NULL);
+		r = api_call(c, &(struct api_req){ .method = "POST", .target = target, .timeout_ms = STOP_MS }, &v);
 	if (r < 0)
 		return r;
+	if (json_is_true(json_object_get(v, "discarded")))
+		cli_say("Note: sandbox '%s' was paused: what its programs had in memory is dropped, its disk is kept", name);
 	(void)printf("Sandbox '%s' stopped\n", name);
 	(void)fflush(stdout);
 	return 0;

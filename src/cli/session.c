@@ -22,6 +22,8 @@ int session_boot(struct cli *c, const char *name, char *dst, size_t size)
 		r = api_call(c, &(struct api_req){ .method = "POST", .target = target, .timeout_ms = API_START_MS }, &v);
 	if (r < 0)
 		return r;
+	if (json_is_true(json_object_get(v, "resumed")) && json_is_true(json_object_get(v, "just")))
+		cli_say("Sandbox '%s' was paused: it goes on where it was", name);
 	if (cli_str(v, "socket")[0] != '/' || str_format(dst, size, "%s", cli_str(v, "socket")) < 0)
 		return err_set(&c->err, ERR_INTERNAL, EPROTO, "sandboxd named no socket for '%s'", name);
 	return 0;

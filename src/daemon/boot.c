@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "daemon/agents.h"
 #include "daemon/layer.h"
+#include "daemon/pause.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
@@ -158,6 +159,14 @@ static int add_signins(const struct sandbox *s, json_t *o, struct err *err)
 	return json_object_set_new(o, "signins", list) < 0 ? err_errno(err, ENOMEM, "the sign-ins") : 0;
 }
 
+/* A paused one goes on. */
+static int add_saved(const struct sandbox *s, json_t *o, struct err *err)
+{
+	auto_free char *path = s->paused ? pause_path(s) : NULL;
+
+	return s->paused && (!path || json_object_set_new(o, "saved", json_string(path)) < 0) ? err_errno(err, ENOMEM, "the saved memory") : 0;
+}
+
 static int spec_fd(const struct sandbox *s, const struct settings *set, struct err *err)
 {
 	auto_fd int fd = memfd_create("sbx-spec", MFD_CLOEXEC);
@@ -169,7 +178,9 @@ static int spec_fd(const struct sandbox *s, const struct settings *set, struct e
 		json_decref(o);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 	}
-	r = add_signins(s, o, err);
+	r = add_saved(s, o, err);
+	if (r == 0)
+		r = add_signins(s, o, err);
 	if (r == 0)
 		r = template_resolve(s->daemon->dirs.cache, s->row.template, o, err);
 	if (r == 0) {

@@ -24,6 +24,7 @@ static const struct {
 	{ "GET", "/v1/sandboxes/*/status", api_status }, { "POST", "/v1/templates/base", api_template_ensure },
 	{ "GET", "/v1/templates", api_template_list },   { "GET", "/v1/settings", api_settings },
 	{ "GET", "/v1/sandboxes/*/ports", api_ports },   { "POST", "/v1/sandboxes/*/ports", api_ports_change },
+	{ "POST", "/v1/sandboxes/*/pause", api_pause },  { "POST", "/v1/sandboxes/*/resume", api_resume },
 	{ "GET", "/v1/diagnose", api_diagnose },         { "POST", "/v1/shutdown", api_shutdown },
 	{ "GET", "/v1/policy", api_policy },             { "POST", "/v1/policy/init", api_policy_init },
 	{ "POST", "/v1/policy/reset", api_policy_reset }, { "POST", "/v1/policy/check", api_policy_check },

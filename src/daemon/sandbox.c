@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "daemon/boot.h"
 #include "daemon/field.h"
+#include "daemon/pause.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/template.h"
@@ -224,6 +225,7 @@ static void on_message(void *user, json_t *event)
 	if (s->silent && s->last_error.kind == ERR_TIMEOUT)
 		s->last_error = (struct err){ 0 };
 	s->silent = false;
+	s->resumed = json_is_true(json_object_get(event, "resumed"));
 	note_facts(s, event);
 	if (str_eq(state, "running")) {
 		ports_note(s, json_object_get(event, "ports"));
@@ -254,6 +256,8 @@ static void gone(struct sandbox *s)
 	s->sessions = 0;
 	s->accel[0] = 0;
 	s->killed = false;
+	pause_look(s);
+	s->resumed = false;
 	if (s->start_again && s->starters.n > 0 && !s->removing) {
 		s->start_again = false;
 		if (begin(s, &err) < 0)
@@ -351,6 +355,7 @@ void sandbox_adopt(struct sandbox *s)
 	}
 	if (!boot_is_alive(s)) {
 		boot_unlink_socket(s);
+		pause_look(s);
 		return;
 	}
 	log_warn("event=lost id=%s error=\"%s\"", s->row.id, err.msg);
@@ -521,6 +526,11 @@ int sandbox_keep(struct sandbox *s, bool keep, struct err *err)
 	return vmlink_ask(&call, on_answer, NULL, err);
 }
 
+int sandbox_await_end(struct sandbox *s, sandbox_done *done, void *user, struct err *err)
+{
+	return s->state == SANDBOX_STOPPED ? 1 : wait_add(s, &s->stoppers, done, user, err);
+}
+
 /* --- what it looks like --- */
 
 const char *sandbox_status(const struct sandbox *s)
@@ -530,7 +540,7 @@ const char *sandbox_status(const struct sandbox *s)
 		[SANDBOX_STOPPING] = "stopping", [SANDBOX_LOST] = "running",
 	};
 
-	return names[s->state];
+	return s->state == SANDBOX_STOPPED && s->paused ? "paused" : names[s->state];
 }
 
 static json_t *workspaces_json(const struct store_row *row, bool *ret_missing)

@@ -31,6 +31,7 @@
 /* How many callers may wait for one start or stop. */
 #define SANDBOX_WAITERS_MAX 64
 #define SANDBOX_STOP_MS 10000
+#define SANDBOX_SAVED "saved" /* in its directory: what a paused one goes on from (vm/save.h) */
 
 enum sandbox_state { SANDBOX_STOPPED, SANDBOX_STARTING, SANDBOX_RUNNING, SANDBOX_STOPPING, SANDBOX_LOST };
 
@@ -60,6 +61,8 @@ struct sandbox {
 	bool silent;      /* adopted, and has not said a word yet */
 	bool stop_asked;  /* somebody asked for the stop: its end is not a crash */
 	bool removing;    /* DELETE under way: no start any more */
+	bool paused;      /* STOPPED: its memory is saved, and the next start goes on from it (pause.h) */
+	bool resumed;     /* RUNNING: it did */
 	bool publishing;  /* a change of the published ports is under way */
 	unsigned sessions;
 	char accel[16];        /* "" unknown */
@@ -79,6 +82,8 @@ void sandbox_adopt(struct sandbox *s);
 
 /* 1: runs already (done is not called); 0: done will be called; negative with err. */
 int sandbox_start(struct sandbox *s, sandbox_done *done, void *user, struct err *err);
+/* done when its machine has ended by itself, which it is about to; 1: it has. */
+int sandbox_await_end(struct sandbox *s, sandbox_done *done, void *user, struct err *err);
 /* 1: is off already. */
 int sandbox_stop(struct sandbox *s, uint64_t timeout_ms, sandbox_done *done, void *user, struct err *err);
 /* The same before a removal by force: programs are killed, and the disk is left as it happens to be. */

@@ -17,8 +17,10 @@
 #include "base/str.h"
 #include "guest/console.h"
 #include "guest/halt.h"
+#include "guest/netgate.h"
 #include "guest/network.h"
 #include "guest/opens.h"
+#include "guest/quiet.h"
 #include "guest/relay.h"
 #include "guest/setup.h"
 
@@ -37,6 +39,7 @@ struct call {
 	uv_work_t work;
 	uv_timer_t timer;
 	struct err err;
+	struct quiet_wake *wake; /* owned; of /wake */
 };
 
 static void unref(struct call *c)
@@ -45,6 +48,7 @@ static void unref(struct call *c)
 		return;
 	buf_done(&c->body);
 	buf_done(&c->out);
+	free(c->wake);
 	free(c);
 }
 
@@ -155,6 +159,95 @@ static void run_setup(struct call *c)
 	(void)uv_timer_start(&c->timer, on_setup_timeout, SETUP_TIMEOUT_MS, 0);
 	c->busy += 2;
 	(void)uv_queue_work(&g->loop, &c->work, setup_work, setup_finished);
+}
+
+/* ---- being saved ---- */
+
+static void quiet_work(uv_work_t *w)
+{
+	struct call *c = w->data;
+
+	(void)quiet_begin(&c->guest->setup, &c->err);
+}
+
+static void quiet_finished(uv_work_t *w, int status)
+{
+	struct call *c = w->data;
+
+	c->busy--;
+	c->guest->turning = false;
+	if (c->err.kind != ERR_NONE) {
+		c->guest->quiet = false;
+		answer_error(c, 500, &c->err);
+	} else {
+		answer(c, 200, "{}");
+	}
+	unref(c);
+}
+
+static bool is_ready(struct call *c)
+{
+	struct err err;
+
+	if (c->guest->state == GUEST_READY && !c->guest->turning)
+		return true;
+	(void)err_set(&err, ERR_CONFLICT, EAGAIN, "the sandbox is not set up yet, or shuts down, or goes to sleep or wakes up");
+	answer_error(c, 409, &err);
+	return false;
+}
+
+static void run_quiesce(struct call *c)
+{
+	if (!is_ready(c))
+		return;
+	c->guest->quiet = c->guest->turning = true;
+	c->work.data = c;
+	c->busy++;
+	(void)uv_queue_work(&c->guest->loop, &c->work, quiet_work, quiet_finished);
+}
+
+static void wake_work(uv_work_t *w)
+{
+	struct call *c = w->data;
+
+	(void)quiet_wake(&c->guest->setup, c->wake, &c->err);
+}
+
+static void wake_finished(uv_work_t *w, int status)
+{
+	struct call *c = w->data;
+	auto_free char *reply = NULL;
+
+	c->busy--;
+	c->guest->quiet = c->guest->turning = false;
+	if (c->err.kind == ERR_NONE && !(reply = quiet_reply(&c->guest->setup, c->wake)))
+		(void)err_errno(&c->err, ENOMEM, "wake");
+	if (c->err.kind != ERR_NONE)
+		answer_error(c, 500, &c->err);
+	else
+		answer(c, 200, reply);
+	unref(c);
+}
+
+static void run_wake(struct call *c)
+{
+	struct err err = { 0 };
+
+	if (!is_ready(c))
+		return;
+	c->wake = calloc(1, sizeof(*c->wake));
+	if (!c->wake)
+		(void)err_errno(&err, ENOMEM, "wake");
+	if (!c->wake || quiet_parse(buf_bytes(&c->body), buf_len(&c->body), c->wake, &err) < 0) {
+		answer_error(c, 500, &err);
+		return;
+	}
+	if (c->wake->again && c->guest->net)
+		netgate_renew(c->guest->net);
+	c->guest->turning = true;
+	c->work.data = c;
+	c->busy++;
+	(void)uv_queue_work(&c->guest->loop, &c->work, wake_work, wake_finished);
 }
 
 static void run_shutdown(struct call *c)
@@ -288,7 +381,8 @@ struct ctl_stream *calls_new(struct guest *g, struct h2_stream *s, const struct 
 	static const struct {
 		const char *path;
 		void (*run)(struct call *c);
-	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/discard", run_discard }, { "/health", run_health } };
+	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/discard", run_discard }, { "/health", run_health },
+		    { "/quiesce", run_quiesce }, { "/wake", run_wake } };
 	struct call *c = calloc(1, sizeof(*c));
 
 	if (!c)

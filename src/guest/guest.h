@@ -29,6 +29,8 @@ struct guest {
 	uv_loop_t loop;
 	enum guest_state state;
 	bool childless;           /* the last reaping found no child left */
+	bool turning;             /* the thread of /quiesce or /wake works */
+	bool quiet;               /* /quiesce came, and no /wake yet: no session starts, whose folder may not answer */
 	struct setup setup;       /* filled before GUEST_SETTING; fixed from GUEST_READY on */
 	struct ctl *ctl;          /* owned */
 	struct netgate *net;      /* owned; NULL without a network */

@@ -316,6 +316,14 @@ void netdoor_connect(struct netdoor *d, const char *authority, struct netjoin *j
 	netjoin_start(j, s);
 }
 
+void netdoor_renew(struct netdoor *d)
+{
+	if (d->state != NETDOOR_OPEN)
+		return;
+	pump_stop(&d->pump);
+	end_session(d);
+}
+
 void netdoor_kick(struct netdoor *d)
 {
 	if (d->state == NETDOOR_OPEN)

@@ -44,6 +44,8 @@ void netdoor_free(struct netdoor *d);
 
 /* Opens a stream to authority ("name:port") for j and starts it; where there is no session, j is reset. */
 void netdoor_connect(struct netdoor *d, const char *authority, struct netjoin *j);
+/* Begins anew: every stream of the session, if there is one, is closed. */
+void netdoor_renew(struct netdoor *d);
 /* The session wants to be sent. */
 void netdoor_kick(struct netdoor *d);
 /* Whether there is a session. */

@@ -201,6 +201,11 @@ size_t netgate_connections(const struct netgate *g)
 	return g->connections;
 }
 
+void netgate_renew(struct netgate *g)
+{
+	netdoor_renew(g->door);
+}
+
 bool netgate_is_open(const struct netgate *g)
 {
 	return netdoor_is_open(g->door);

@@ -39,6 +39,8 @@ void netgate_free(struct netgate *g);
 void netgate_ports(const struct netgate *g, uint16_t *ret_port, uint16_t *ret_proxy_port, uint16_t *ret_dns_port);
 /* Connections now, and whether there is a session with the host. */
 size_t netgate_connections(const struct netgate *g);
+/* The host behind the door is another one: all that goes through it is reset. */
+void netgate_renew(struct netgate *g);
 bool netgate_is_open(const struct netgate *g);
 
 #endif

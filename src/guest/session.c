@@ -532,7 +532,9 @@ static void on_start(struct session *s, const struct record *rec)
 	int r;
 
 	(void)uv_timer_stop(&s->timer);
-	if (s->guest->state != GUEST_READY)
+	if (s->guest->quiet)
+		r = err_set(&err, ERR_UNAVAILABLE, EAGAIN, "the sandbox is being saved");
+	else if (s->guest->state != GUEST_READY)
 		r = err_set(&err, ERR_UNAVAILABLE, EAGAIN, "the sandbox is %s",
 			    s->guest->state == GUEST_HALTING ? "shutting down" : "not set up yet");
 	else if (s->guest->nsessions > SESSIONS_MAX)

@@ -76,7 +76,7 @@ static bool is_hostname(const char *s)
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == n;
 }
 
-static int read_identity(const json_t *o, struct setup *s, struct err *err)
+int setup_identity(const json_t *o, struct setup *s, struct err *err)
 {
 	const char *host = json_string_value(json_object_get(o, "hostname"));
 	const char *id = json_string_value(json_object_get(o, "machine_id"));
@@ -201,7 +201,7 @@ int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
 	if (!o || !json_is_object(o))
 		return err_set(err, ERR_INVALID, EINVAL, "the setup is not a JSON object");
 	s->fs = !json_is_false(json_object_get(o, "fs"));
-	if ((r = read_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
+	if ((r = setup_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
 	    (r = read_workspaces(json_object_get(o, "workspaces"), s, err)) < 0 ||
 	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = read_network(o, s, err)) < 0 ||
 	    (r = homefiles_check(json_object_get(o, "files"), err)) < 0)

@@ -50,6 +50,8 @@ struct setup {
 
 /* n bytes of JSON. On failure *ret is empty. */
 int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err);
+/* Only hostname, machine_id, time_ns and entropy. */
+int setup_identity(const json_t *o, struct setup *s, struct err *err);
 void setup_done(struct setup *s);
 
 /* Everything, in order. Blocks up to about 40 s: for a thread of its own. After a failure the machine is of no use. */

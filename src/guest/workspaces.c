@@ -59,6 +59,18 @@ int workspaces_nonce(char *ret, size_t size, struct err *err)
 	return 0;
 }
 
+int workspaces_ino(const struct workspace *w, uint64_t *ret, struct err *err)
+{
+	char path[64];
+	struct stat st;
+
+	(void)str_format(path, sizeof(path), FS "/%u", w->index);
+	if (stat(path, &st) < 0)
+		return err_errno(err, errno, "cannot look at the workspace %s", w->path);
+	*ret = st.st_ino;
+	return 0;
+}
+
 static int bind_one(struct workspace *w, const struct user *agent, struct err *err)
 {
 	unsigned long flags = MS_NOSUID | MS_NODEV | (w->readonly ? MS_RDONLY : 0);

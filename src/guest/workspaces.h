@@ -19,6 +19,8 @@ int workspaces_nonce(char *ret, size_t size, struct err *err);
 /* What was written to mapped pages goes to the host; everything else was there when write(2) returned, since nothing is
  * written back later (relay without FUSE_WRITEBACK_CACHE). Waits for the host: not for the loop's thread. */
 void workspaces_sync(void);
+/* The inode number of one of the file door's entries, as the file door says now. */
+int workspaces_ino(const struct workspace *w, uint64_t *ret, struct err *err);
 /* Binds all, parents first whatever their order, and fills their ino. */
 int workspaces_bind(struct workspace *w, size_t n, const struct user *agent, struct err *err);
 

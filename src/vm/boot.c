@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "vm/client.h"
 #include "vm/mounted.h"
+#include "vm/resume.h"
 #include "vm/tsc.h"
 
 #define KVM_HELLO_MS 15000
@@ -222,7 +223,9 @@ static void on_migration(struct machine *m, const char *status)
 	if (m->state != MACHINE_STARTING || !status || !str_eq(status, "completed"))
 		return;
 	times_reached(&m->times, "loaded");
-	if (m->thawing)
+	if (m->resume)
+		resume_loaded(m);
+	else if (m->thawing)
 		attach_layers(m);
 }
 
@@ -251,11 +254,17 @@ static void on_qmp_end(void *user)
 static void on_door_end(void *user, int error)
 {
 	log_info("event=door_end error=%d", error);
+	resume_door_ended(user);
 }
 
 static void on_net_ready(void *user)
 {
-	set_up(user);
+	struct machine *m = user;
+
+	if (m->resume)
+		resume_network(m);
+	else
+		set_up(m);
 }
 
 static void on_net_failed(void *user, const struct err *err)
@@ -279,27 +288,38 @@ static const struct netdoor_ops net_ops = {
 static const struct qmp_ops qmp_ops = { .event = on_qmp_event, .end = on_qmp_end };
 static const struct door_ops door_ops = { .end = on_door_end };
 
-/* What needs the machine's sockets, but not the machine. Once per attempt. */
-static int start_helpers(struct machine *m, struct err *err)
+int boot_files(struct machine *m, int state, struct err *err)
 {
 	int r = 0;
 
-	(void)uv_timer_stop(&m->helpers_timer);
-	if (m->net)
-		return 0;
 	if (m->spec->nworkspaces > 0) {
-		r = fsdoor_start(m->spec, m->qemu.fs_fd, -1, &m->fs, err);
+		r = fsdoor_start(m->spec, m->qemu.fs_fd, state, &m->fs, err);
 		if (r == 0)
 			m->fs_err = console_to_log(m->loop, TAKE_FD(m->fs.stderr_fd), "sbx-fs");
 	}
 	if (r < 0)
 		return r;
 	own_close_p(&m->qemu.fs_fd);
-	m->net = netdoor_new(m->loop, m->spec, TAKE_FD(m->qemu.net_path), &net_ops, m, err);
-	if (!m->net)
-		return err_code(err);
 	r = machine_watch_fs(m);
 	return r < 0 ? err_errno(err, -r, "cannot watch the file server") : 0;
+}
+
+int boot_network(struct machine *m, struct err *err)
+{
+	m->net = netdoor_new(m->loop, m->spec, TAKE_FD(m->qemu.net_path), &net_ops, m, err);
+	return m->net ? 0 : err_code(err);
+}
+
+/* What needs the machine's sockets, but not the machine. Once per attempt. */
+static int start_helpers(struct machine *m, struct err *err)
+{
+	int r;
+
+	(void)uv_timer_stop(&m->helpers_timer);
+	if (m->net)
+		return 0;
+	r = boot_files(m, -1, err);
+	return r < 0 ? r : boot_network(m, err);
 }
 
 static uint64_t size_of(const char *path)
@@ -309,7 +329,12 @@ static uint64_t size_of(const char *path)
 	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-static struct shape shape_of(const struct machine *m)
+struct door *boot_door(struct machine *m, int fd)
+{
+	return door_new(m->loop, fd, &door_ops, m);
+}
+
+struct shape boot_shape(const struct machine *m)
 {
 	const struct spec *s = m->spec;
 	struct shape shape = { .kernel = s->kernel, .ninitrds = s->ninitrds, .base = s->layers[0], .disk_bytes = size_of(s->disk),
@@ -323,11 +348,15 @@ static void on_thaw_step(void *user, const json_t *result, const char *error)
 {
 	struct machine *m = user;
 
-	if (error && m->state == MACHINE_STARTING && m->thawing && !str_eq(error, QMP_ENDED))
+	if (!error || m->state != MACHINE_STARTING || str_eq(error, QMP_ENDED))
+		return;
+	if (m->thawing)
 		not_thawed(m, error);
+	else if (m->resume)
+		fail(m, ERR_INTERNAL, "QEMU does not load the saved machine", error);
 }
 
-static int thaw(struct machine *m, int state)
+int boot_incoming(struct machine *m, int state)
 {
 	char text[32];
 	int r;
@@ -340,10 +369,12 @@ static int thaw(struct machine *m, int state)
 	return r < 0 ? r : qmp_call(m->qmp, "migrate-incoming", json_pack("{s:s}", "uri", text), on_thaw_step, m);
 }
 
-static int launch(struct machine *m, enum qemu_mode mode, struct err *err)
+/* A machine that is resumed has its disks before its state is loaded, and a control door only when its guest has noticed
+ * that it is another one. */
+int boot_launch(struct machine *m, enum qemu_mode mode, struct err *err)
 {
-	struct shape shape = shape_of(m);
-	int state = -1, r = qemu_launch(&m->qemu, &shape, m->spec, mode, &state, err);
+	struct shape shape = boot_shape(m);
+	int state = -1, ctl, r = qemu_launch(&m->qemu, &shape, m->spec, mode, &state, err);
 
 	if (r < 0)
 		return r;
@@ -351,10 +382,19 @@ static int launch(struct machine *m, enum qemu_mode mode, struct err *err)
 	m->qemu_err = console_to_log(m->loop, TAKE_FD(m->qemu.stderr_fd), "qemu");
 	m->console = console_to_file(m->loop, TAKE_FD(m->qemu.console_fd), m->spec->state_dir);
 	m->qmp = qmp_new(m->loop, TAKE_FD(m->qemu.qmp_fd), &qmp_ops, m);
-	m->door = door_new(m->loop, TAKE_FD(m->qemu.ctl_fd), &door_ops, m);
-	if (!m->qemu_err || !m->console || !m->qmp || !m->door || machine_watch_qemu(m) < 0 ||
-	    (mode == QEMU_THAW && thaw(m, state) < 0))
+	if (mode != QEMU_RESUME) {
+		ctl = qemu_connect_ctl(&m->qemu);
+		if (ctl < 0)
+			return err_errno(err, -ctl, "cannot connect to the control door");
+		m->door = boot_door(m, ctl);
+	}
+	if (!m->qemu_err || !m->console || !m->qmp || (!m->door && mode != QEMU_RESUME) || machine_watch_qemu(m) < 0 ||
+	    (mode == QEMU_THAW && boot_incoming(m, state) < 0))
 		return err_errno(err, ENOMEM, "cannot start the machine");
+	if (mode == QEMU_RESUME) {
+		m->state_number = state;
+		attach_layers(m);
+	}
 	return 0;
 }
 
@@ -379,7 +419,7 @@ static void start_machine(struct machine *m, enum qemu_mode mode)
 
 	m->phase = "kernel";
 	m->thawing = mode == QEMU_THAW;
-	if (launch(m, mode, &err) < 0) {
+	if (boot_launch(m, mode, &err) < 0) {
 		machine_failed(m, &err);
 		return;
 	}
@@ -406,9 +446,13 @@ static void on_frozen(void *user, int memory, int state, const struct err *err)
 /* The helpers start after QEMU, or while a frozen machine is still made. */
 static void attempt(struct machine *m)
 {
-	struct shape shape = shape_of(m);
+	struct shape shape = boot_shape(m);
 	struct err err = { 0 };
 
+	if (m->spec->saved) {
+		resume_begin(m);
+		return;
+	}
 	m->phase = "frozen machine";
 	times_begin(&m->times);
 	if (!m->cold) {
@@ -453,6 +497,10 @@ void boot_machine_ended(struct machine *m)
 	(void)str_format(words, sizeof(words), "%s", console_last(m->qemu_err));
 	if (m->thawing) {
 		not_thawed(m, words[0] ? words : "QEMU ended without a word");
+		return;
+	}
+	if (m->spec->saved) {
+		fail(m, ERR_INTERNAL, "the machine ended while it was resumed", words);
 		return;
 	}
 	if (m->accel.kvm && m->accel.fallback) {

@@ -17,13 +17,14 @@
 #include "base/pump.h"
 #include "base/str.h"
 #include "vm/reach.h"
+#include "vm/save.h"
 #include "wire/h2.h"
 #include "wire/record.h"
 
 #define REQUEST_MAX_BYTES (RECORD_HEAD + RECORD_MAX)
 #define STOP_MAX_MS 600000
 
-enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_OPENS, ROLE_DONE };
+enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_OPENS, ROLE_SAVE, ROLE_DONE };
 
 struct client {
 	struct pump pump;
@@ -46,6 +47,8 @@ static void drop(struct client *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	c->m->nclients--;
+	if (c->role == ROLE_SAVE)
+		save_forget(c->m, c);
 	if (c->stream) {
 		door_cancel(TAKE_PTR(c->stream));
 		machine_sessions(c->m, -1);
@@ -172,6 +175,31 @@ static void begin_keep(struct client *c, const json_t *req)
 	c->m->keep = json_is_true(json_object_get(req, "keep"));
 	machine_sessions(c->m, 0);
 	reply_ok(c);
+}
+
+static void on_saved(void *user, json_t *reply, const struct err *err)
+{
+	struct client *c = user;
+
+	c->role = ROLE_DONE;
+	if (err)
+		reply_error(c, err->kind, err->msg);
+	else
+		send_json(c, RECORD_REPLY, reply);
+	finish(c);
+}
+
+static void begin_save(struct client *c, const json_t *req)
+{
+	const char *into = json_string_value(json_object_get(req, "into"));
+	struct save_want want = { .into = into ? into : "", .disk = json_is_true(json_object_get(req, "disk")),
+				  .end = json_is_true(json_object_get(req, "end")) };
+	struct err err;
+
+	if (save_begin(c->m, &want, on_saved, c, &err) < 0)
+		reply_error(c, err.kind, err.msg);
+	else
+		c->role = ROLE_SAVE;
 }
 
 static bool has_network(struct client *c)
@@ -304,6 +332,8 @@ static void request(struct client *c, const char *text, size_t n)
 		finish(c);
 	} else if (str_eq(op, "stop")) {
 		begin_stop(c, req);
+	} else if (str_eq(op, "save")) {
+		begin_save(c, req);
 	} else if (str_eq(op, "keep")) {
 		begin_keep(c, req);
 	} else if (str_eq(op, "policy")) {
@@ -322,7 +352,7 @@ static void request(struct client *c, const char *text, size_t n)
 		begin_open(c, req, str_eq(op, "open-take"));
 	} else {
 		reply_error(c, ERR_INVALID,
-			    "unknown op: exec, watch, status, stop, keep, reach, policy, pending, answer, ports, opens, open-list, open-take "
+			    "unknown op: exec, watch, status, stop, save, keep, reach, policy, pending, answer, ports, opens, open-list, open-take "
 			    "and open-done are known");
 	}
 	json_decref(req);

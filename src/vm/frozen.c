@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * frozen: see frozen.h. The memory's digest is over its pages that are not zero, each with its offset before it, so that
- * it does not depend on what the file system makes of holes. Nothing is synced: what a crash leaves half-written does
- * not have its digest.
+ * it does not depend on what the file system makes of holes. What frozen_save keeps is not synced: what a crash leaves
+ * half-written does not have its digest, and is made anew.
  */
 #include "vm/frozen.h"
 
@@ -148,6 +148,67 @@ static int walk(const struct walk *w, off_t size)
 	return 0;
 }
 
+/* What the process has written, over what the file says. Bit 63: present; 62: swapped; 61: the file's or shared. */
+static int overlay(const struct frozen_over *o, uint8_t *buf, size_t n, off_t at, bool *ret_any)
+{
+	uint64_t flags[CHUNK / PAGE];
+	size_t count = n / PAGE, i = 0;
+	ssize_t want = (ssize_t)(count * sizeof(flags[0]));
+
+	*ret_any = false;
+	if (pread(o->pagemap, flags, (size_t)want, (off_t)((o->at + (uint64_t)at) / PAGE * sizeof(flags[0]))) != want)
+		return -EIO;
+	while (i < count) {
+		size_t end = i;
+
+		while (end < count && (flags[end] & (UINT64_C(3) << 62)) && !(flags[end] & (UINT64_C(1) << 61)))
+			end++;
+		if (end == i) {
+			i++;
+			continue;
+		}
+		want = (ssize_t)((end - i) * PAGE);
+		if (pread(o->mem, buf + i * PAGE, (size_t)want, (off_t)(o->at + (uint64_t)at + i * PAGE)) != want)
+			return errno ? -errno : -EIO;
+		*ret_any = true;
+		i = end;
+	}
+	return 0;
+}
+
+/* The same for a memory that a process has pages over. */
+static int walk_over(const struct walk *w, const struct frozen_over *o, off_t size)
+{
+	auto_free uint8_t *buf = malloc(CHUNK);
+	off_t data = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (off_t at = 0; at < size; at += CHUNK) {
+		size_t n = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
+		bool any;
+		int r;
+
+		if (data < at) {
+			data = lseek(w->from, at, SEEK_DATA);
+			if (data < 0 && errno != ENXIO)
+				return -errno;
+			if (data < 0)
+				data = size;
+		}
+		if (data >= at + (off_t)n)
+			memset(buf, 0, n);
+		else if (pread(w->from, buf, n, at) != (ssize_t)n)
+			return errno ? -errno : -EIO;
+		r = overlay(o, buf, n, at, &any);
+		if (r == 0 && (any || data < at + (off_t)n))
+			r = some_pages(w, buf, n, (uint64_t)at);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int digest_end(EVP_MD_CTX *md, struct digest *ret)
 {
 	uint8_t bytes[EVP_MAX_MD_SIZE];
@@ -160,14 +221,14 @@ static int digest_end(EVP_MD_CTX *md, struct digest *ret)
 }
 
 /* Copies the memory, and tells its digest. */
-static int copy_memory(int from, off_t size, int to, struct digest *ret)
+static int copy_memory(int from, const struct frozen_over *over, off_t size, int to, struct digest *ret)
 {
 	auto_(md) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	struct walk w = { .from = from, .to = to, .md = md };
 	int r = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
 
 	if (r == 0)
-		r = walk(&w, size);
+		r = over ? walk_over(&w, over, size) : walk(&w, size);
 	return r < 0 ? r : digest_end(md, ret);
 }
 
@@ -223,49 +284,93 @@ static int file_at(int dir, const char *name, off_t size, int *ret)
 	return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
-static int write_manifest(int dir, const struct stat *memory, const struct digest *dm, const struct stat *state, const struct digest *ds)
+static int write_manifest(int dir, const json_t *about)
 {
-	auto_(json) json_t *o = json_pack("{s:i, s:I, s:s, s:I, s:s}", "format", FORMAT, "memory_bytes", (json_int_t)memory->st_size,
-					  "memory", dm->hex, "state_bytes", (json_int_t)state->st_size, "state", ds->hex);
-	auto_free char *text = o ? json_dumps(o, 0) : NULL;
+	auto_free char *text = json_dumps(about, 0);
 	auto_fd int fd = -1;
+	int r;
 
 	if (!text)
 		return -ENOMEM;
 	fd = openat(dir, "manifest", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
-	return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
+	r = fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
+	return r;
 }
 
-static int fill(const struct frozen *f, int dir)
+/* Of one file that is no memory; digest and length go into about under its name. */
+static int keep_file(int from, int dir, const char *name, json_t *about)
 {
-	auto_fd int memory = -1, state = -1;
-	struct digest dm, ds;
-	struct stat ms, ss;
+	auto_fd int to = -1;
+	char length[32];
+	struct digest d;
+	struct stat st;
+	int r = fstat(from, &st) < 0 ? -errno : file_at(dir, name, st.st_size, &to);
+
+	if (r == 0)
+		r = copy_state(from, st.st_size, to, &d);
+	if (r < 0)
+		return r;
+	(void)str_format(length, sizeof(length), "%s_bytes", name);
+	if (json_object_set_new(about, name, json_string(d.hex)) < 0 ||
+	    json_object_set_new(about, length, json_integer((json_int_t)st.st_size)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int fill(const struct frozen *f, int files, const struct frozen_over *over, int dir, json_t *about)
+{
+	auto_fd int memory = -1;
+	struct digest d;
+	struct stat st;
 	int r;
 
-	if (fstat(f->memory, &ms) < 0 || fstat(f->state, &ss) < 0)
+	if (fstat(f->memory, &st) < 0)
 		return -errno;
-	r = file_at(dir, "memory", ms.st_size, &memory);
+	r = file_at(dir, "memory", st.st_size, &memory);
 	if (r == 0)
-		r = file_at(dir, "state", ss.st_size, &state);
+		r = copy_memory(f->memory, over, st.st_size, memory, &d);
+	if (r == 0 && (json_object_set_new(about, "format", json_integer(FORMAT)) < 0 ||
+		       json_object_set_new(about, "memory_bytes", json_integer((json_int_t)st.st_size)) < 0 ||
+		       json_object_set_new(about, "memory", json_string(d.hex)) < 0))
+		r = -ENOMEM;
 	if (r == 0)
-		r = copy_memory(f->memory, ms.st_size, memory, &dm);
-	if (r == 0)
-		r = copy_state(f->state, ss.st_size, state, &ds);
-	return r < 0 ? r : write_manifest(dir, &ms, &dm, &ss, &ds);
+		r = keep_file(f->state, dir, "state", about);
+	if (r == 0 && files >= 0)
+		r = keep_file(files, dir, "files", about);
+	return r < 0 ? r : write_manifest(dir, about);
+}
+
+static int sync_file(int dir, const char *name)
+{
+	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+int frozen_write(const struct frozen *f, int files, const struct frozen_over *over, int dir, json_t *about, struct err *err)
+{
+	static const char *const names[] = { "memory", "state", "files", "." };
+	int r = fill(f, files, over, dir, about);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(names); i++)
+		r = sync_file(dir, names[i]);
+	return r < 0 ? err_errno(err, -r, "cannot write the memory of the machine") : 0;
 }
 
 int frozen_save(const struct frozen *f, int dirfd, const char *name, struct err *err)
 {
 	auto_free char *mark = str_random_hex(8), *temp = mark ? str_new("%s.%s.new", name, mark) : NULL;
+	auto_(json) json_t *about = json_object();
 	auto_fd int dir = -1;
-	int r = temp ? 0 : -ENOMEM;
+	int r = temp && about ? 0 : -ENOMEM;
 
 	if (r == 0 && mkdirat(dirfd, temp, 0700) < 0)
 		return err_errno(err, errno, "cannot keep the frozen machine");
 	if (r == 0) {
 		dir = openat(dirfd, temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		r = dir < 0 ? -errno : fill(f, dir);
+		r = dir < 0 ? -errno : fill(f, -1, NULL, dir, about);
 	}
 	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0 && errno != ENOTEMPTY && errno != EEXIST)
 		r = -errno;
@@ -281,35 +386,64 @@ static bool same(const json_t *o, const char *key, const struct digest *d)
 	return hex && str_eq(hex, d->hex);
 }
 
-/* -EBADMSG: it is not what it says. */
-static int read_back(struct frozen *f, int dir, uint64_t memory_bytes)
+static int read_manifest(int dir, json_t **ret)
 {
 	auto_free char *text = NULL;
-	auto_(json) json_t *o = NULL;
-	auto_fd int memory = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NOFOLLOW),
-		    state = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct digest dm, ds;
-	struct stat ms, ss;
-	struct err none;
 	size_t n = 0;
-	int r = io_read_file(dir, "manifest", MANIFEST_MAX_BYTES, &text, &n);
 
-	if (r == 0)
-		o = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-	if (!o || memory < 0 || state < 0 || fstat(memory, &ms) < 0 || fstat(state, &ss) < 0)
+	if (io_read_file(dir, "manifest", MANIFEST_MAX_BYTES, &text, &n) == 0)
+		*ret = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+	return *ret && json_integer_value(json_object_get(*ret, "format")) == FORMAT ? 0 : -EBADMSG;
+}
+
+/* One file that is no memory, whose digest stands in o, or none where that has none. */
+static int take_file(int dir, const char *name, const json_t *o, int to)
+{
+	auto_fd int from = -1;
+	struct digest d;
+	struct stat st;
+	int r;
+
+	if (!json_object_get(o, name))
+		return 0;
+	from = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (from < 0 || fstat(from, &st) < 0 || st.st_size > STATE_MAX_BYTES)
 		return -EBADMSG;
-	if (json_integer_value(json_object_get(o, "format")) != FORMAT || (uint64_t)ms.st_size != memory_bytes ||
-	    ss.st_size == 0 || ss.st_size > STATE_MAX_BYTES)
+	r = copy_state(from, st.st_size, to, &d);
+	return r == 0 && !same(o, name, &d) ? -EBADMSG : r;
+}
+
+/* -EBADMSG: it is not what it says. */
+static int read_back(const struct frozen *f, int files, int dir, json_t **ret_about)
+{
+	auto_(json) json_t *o = NULL;
+	auto_fd int memory = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st, want;
+	struct digest d;
+	int r = read_manifest(dir, &o);
+
+	if (r < 0 || memory < 0 || fstat(memory, &st) < 0 || fstat(f->memory, &want) < 0 || st.st_size != want.st_size ||
+	    !json_object_get(o, "state"))
 		return -EBADMSG;
-	r = frozen_new(f, memory_bytes, &none);
-	if (r < 0)
-		return r;
-	r = copy_memory(memory, ms.st_size, f->memory, &dm);
-	if (r == 0)
-		r = copy_state(state, ss.st_size, f->state, &ds);
-	if (r == 0 && (!same(o, "memory", &dm) || !same(o, "state", &ds)))
+	r = copy_memory(memory, NULL, st.st_size, f->memory, &d);
+	if (r == 0 && !same(o, "memory", &d))
 		r = -EBADMSG;
+	if (r == 0)
+		r = take_file(dir, "state", o, f->state);
+	if (r == 0 && files >= 0)
+		r = take_file(dir, "files", o, files);
+	if (r == 0 && ret_about)
+		*ret_about = TAKE_PTR(o);
 	return r;
+}
+
+int frozen_read(const struct frozen *f, int files, int dir, json_t **ret_about, struct err *err)
+{
+	int r = read_back(f, files, dir, ret_about);
+
+	if (r == -EBADMSG)
+		return err_set(err, ERR_INTERNAL, EBADMSG, "the saved memory is damaged or incomplete");
+	return r < 0 ? err_errno(err, -r, "cannot read the saved memory") : 0;
 }
 
 int frozen_load(struct frozen *f, int dirfd, const char *name, uint64_t memory_bytes, struct err *err)
@@ -320,7 +454,9 @@ int frozen_load(struct frozen *f, int dirfd, const char *name, uint64_t memory_b
 
 	if (dir < 0)
 		return err_set(err, ERR_NOT_FOUND, ENOENT, "there is no frozen machine %s", name);
-	r = read_back(&n, dir, memory_bytes);
+	r = frozen_new(&n, memory_bytes, err);
+	if (r == 0)
+		r = read_back(&n, -1, dir, NULL);
 	if (r == -EBADMSG)
 		(void)io_remove_tree(dirfd, name);
 	if (r == 0)

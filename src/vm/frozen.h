@@ -10,6 +10,7 @@
 #ifndef SBX_VM_FROZEN_H
 #define SBX_VM_FROZEN_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,19 @@ int frozen_new(struct frozen *f, uint64_t memory_bytes, struct err *err);
 /* Pages of zeros are given back, then both are sealed. Nobody may have them mapped for writing any more (-EBUSY). */
 int frozen_seal(struct frozen *f, struct err *err);
 void frozen_done(struct frozen *f);
+
+/* The pages that a process has of its own where it has the memory mapped privately: they count instead of the file's. */
+struct frozen_over {
+	int pagemap, mem; /* borrowed: /proc/PID/pagemap and mem */
+	uint64_t at;      /* the address of the mapping */
+};
+
+/* Into the directory dir, which is empty: `memory`, `state`, `files` where files is a file (-1: none), and last `manifest`,
+ * which is about with what is needed to know all of them again. Everything is on the disk when it returns. over may be NULL. */
+int frozen_write(const struct frozen *f, int files, const struct frozen_over *over, int dir, json_t *about, struct err *err);
+/* What frozen_write wrote, into files that are empty, the first one of the memory's length; files stays empty where there was
+ * nothing for it. -EBADMSG: it is not what its manifest says. */
+int frozen_read(const struct frozen *f, int files, int dir, json_t **ret_about, struct err *err);
 
 /* Under the directory dirfd. One that is there already is left as it is. */
 int frozen_save(const struct frozen *f, int dirfd, const char *name, struct err *err);

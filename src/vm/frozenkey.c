@@ -175,6 +175,8 @@ static int add_all(struct buf *b, const struct shape *s, struct err *err)
 		r = add_args(b, s, QEMU_FREEZE);
 	if (r == 0)
 		r = add_args(b, s, QEMU_THAW);
+	if (r == 0)
+		r = add_args(b, s, QEMU_RESUME);
 	if (r == 0 && s->kvm)
 		r = add_host(b);
 	if (r < 0)

@@ -25,6 +25,7 @@
 #include "vm/fdpass.h"
 #include "vm/frozenkey.h"
 #include "vm/maker.h"
+#include "vm/saver.h"
 
 #define BACKLOG 64
 #define CLIENTS_MAX 64
@@ -368,6 +369,8 @@ int holder_main(int argc, char **argv)
 	(void)signal(SIGHUP, SIG_IGN);
 	if (make_one)
 		return maker_main();
+	if (argc == 2 && (str_eq(argv[1], "--save") || str_eq(argv[1], "--load")))
+		return saver_main();
 	(void)signal(SIGCHLD, SIG_IGN); /* a maker says what there is to say before it ends */
 	if (argc != 1 && !(argc == 3 && str_eq(argv[1], "--idle-exit") && str_u64(argv[2], IDLE_EXIT_MAX_S, &idle_s) == 0 &&
 			   idle_s > 0)) {

@@ -20,6 +20,8 @@
 #include "base/str.h"
 #include "vm/boot.h"
 #include "vm/client.h"
+#include "vm/resume.h"
+#include "vm/save.h"
 
 /* How long clients may take to read what they were last sent. */
 #define DRAIN_MS 2000
@@ -50,6 +52,10 @@ json_t *machine_describe(const struct machine *m)
 		return NULL;
 	}
 	(void)json_object_set_new(o, "ports", ports);
+	if (m->paused)
+		(void)json_object_set_new(o, "paused", json_true());
+	if (m->resumed)
+		(void)json_object_set_new(o, "resumed", json_true());
 	if (m->state == MACHINE_STARTING && m->phase)
 		(void)json_object_set_new(o, "phase", json_string(m->phase));
 	if (m->release[0])
@@ -115,6 +121,7 @@ void machine_discard(struct machine *m)
 		(void)spawn_wait(m->qemu.pidfd, 5000, NULL);
 	if (m->fs.pidfd >= 0)
 		(void)spawn_wait(m->fs.pidfd, 5000, NULL);
+	resume_free(m);
 	frozenlink_free(TAKE_PTR(m->frozen));
 	netdoor_free(TAKE_PTR(m->net));
 	qmp_free(TAKE_PTR(m->qmp));
@@ -133,6 +140,7 @@ static void finish(struct machine *m, enum machine_state state)
 {
 	if (m->state == MACHINE_STOPPED || m->state == MACHINE_FAILED)
 		return;
+	save_cancel(m);
 	(void)uv_timer_stop(&m->boot_timer);
 	(void)uv_timer_stop(&m->grace_timer);
 	opens_free(TAKE_PTR(m->opens));
@@ -202,6 +210,11 @@ void machine_stop(struct machine *m, uint64_t timeout_ms)
 {
 	uint64_t guest_ms = timeout_ms > QUIT_MS ? timeout_ms - QUIT_MS : 0;
 
+	if (m->save) {
+		m->stop_wanted = true;
+		m->stop_wanted_ms = timeout_ms;
+		return;
+	}
 	if (!begin_stop(m))
 		return;
 	if (!m->door || door_call(m->door, "/shutdown", NULL, guest_ms + 1, on_shutdown_answer, m) < 0)
@@ -223,10 +236,25 @@ void machine_throw_away(struct machine *m)
 {
 	bool asked;
 
+	save_cancel(m);
 	if (!begin_stop(m))
 		return;
 	asked = m->door && door_call(m->door, "/discard", NULL, DISCARD_MS, on_saved, m) == 0;
 	(void)uv_timer_start(&m->stop_timer, on_stop_deadline, asked ? DISCARD_MS + QUIT_MS : 0, 0);
+}
+
+void machine_saved(struct machine *m)
+{
+	if (m->stop_wanted && m->state == MACHINE_RUNNING)
+		machine_stop(m, m->stop_wanted_ms);
+}
+
+void machine_paused(struct machine *m)
+{
+	if (m->state != MACHINE_RUNNING)
+		return;
+	m->paused = true;
+	finish(m, MACHINE_STOPPED);
 }
 
 /* --- running --- */

@@ -36,6 +36,8 @@
 enum machine_state { MACHINE_STARTING, MACHINE_RUNNING, MACHINE_STOPPING, MACHINE_STOPPED, MACHINE_FAILED };
 
 struct client;
+struct save;
+struct resume;
 
 struct machine {
 	uv_loop_t *loop;         /* borrowed */
@@ -50,7 +52,12 @@ struct machine {
 	bool cold;          /* boots: it was asked to, or thawing did not work */
 	bool thawing;       /* QEMU was started from a frozen machine, and the guest has not answered yet */
 	bool warm;          /* the machine that runs was thawed */
+	int state_number;   /* of the devices' state in QEMU, where it is resumed */
 	bool plugged;       /* QEMU was told of its disks */
+	bool resumed;       /* it goes on from where it was saved */
+	bool paused;        /* STOPPED: it was saved, and can be resumed */
+	bool stop_wanted;   /* as soon as it has been saved */
+	uint64_t stop_wanted_ms;
 	struct times times; /* of the start */
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
@@ -59,6 +66,8 @@ struct machine {
 
 	struct qemu qemu;
 	struct fsdoor fs;
+	struct save *save;     /* owned; while it is saved */
+	struct resume *resume; /* owned; while it is resumed */
 	struct frozenlink *frozen;                    /* owned; while a frozen machine is asked for */
 	struct qmp *qmp;                              /* owned; NULL when over */
 	struct door *door;                            /* owned; NULL when over */
@@ -91,6 +100,10 @@ void machine_discard(struct machine *m);
 /* boot.c: watches a process whose pidfd is in m->fs (where there is one) or m->qemu. 0 or -errno. */
 int machine_watch_fs(struct machine *m);
 int machine_watch_qemu(struct machine *m);
+/* save.c: what was under way is over, whatever came of it. */
+void machine_saved(struct machine *m);
+/* save.c: everything is saved, the machine is to end as it stands. */
+void machine_paused(struct machine *m);
 /* client.c: the last client is gone. */
 void machine_drained(struct machine *m);
 /* client.c: the number of sessions changed. */

@@ -30,7 +30,7 @@
 
 void qemu_init(struct qemu *q)
 {
-	*q = (struct qemu){ .pidfd = -1, .inner_pidfd = -1, .qmp_fd = -1, .ctl_fd = -1, .fs_fd = -1, .console_fd = -1,
+	*q = (struct qemu){ .pidfd = -1, .inner_pidfd = -1, .qmp_fd = -1, .ctl_path = -1, .memory = -1, .fs_fd = -1, .console_fd = -1,
 			    .stderr_fd = -1, .net_path = -1, .err_in = -1 };
 	for (size_t i = 0; i < ARRAY_LEN(q->in); i++)
 		q->in[i] = -1;
@@ -128,7 +128,7 @@ int qemu_open(struct qemu *q, struct err *err)
 
 int qemu_open_sandbox(struct qemu *q, const struct spec *spec, struct err *err)
 {
-	int r = pair(q, QEMU_IN_CTL, &q->ctl_fd, err);
+	int r = netsock_make(spec->state_dir, &q->in[QEMU_IN_CTL], &q->ctl_path, err);
 
 	if (r == 0)
 		r = pair(q, QEMU_IN_FS, &q->fs_fd, err);
@@ -184,14 +184,37 @@ static void close_in(struct qemu *q)
 	own_close_p(&q->err_in);
 }
 
+/* A file, so that the machine can be paused. */
+static int make_memory(struct qemu *q, uint64_t bytes, struct err *err)
+{
+	auto_fd int fd = memfd_create("sbx-memory", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+		return err_errno(err, errno, "cannot make the machine's memory");
+	q->in[QEMU_IN_MEMORY] = TAKE_FD(fd);
+	return 0;
+}
+
+int qemu_connect_ctl(const struct qemu *q)
+{
+	return netsock_connect(q->ctl_path);
+}
+
 int qemu_launch(struct qemu *q, const struct shape *shape, const struct spec *spec, enum qemu_mode mode, int *ret_state,
 		struct err *err)
 {
 	struct jail *j = calloc(1, sizeof(*j));
 	int r = j ? 0 : err_errno(err, ENOMEM, "cannot start the machine");
 
-	if (r == 0 && mode != QEMU_THAW)
+	if (r == 0 && (mode == QEMU_COLD || mode == QEMU_FREEZE))
 		r = join_initrds(shape, &q->in[QEMU_IN_INITRD], err);
+	if (r == 0 && mode == QEMU_COLD)
+		r = make_memory(q, shape->memory_mib << 20, err);
+	if (r == 0) {
+		own_close_p(&q->memory);
+		q->memory = fcntl(q->in[QEMU_IN_MEMORY], F_DUPFD_CLOEXEC, 3);
+		q->shares = mode == QEMU_THAW;
+	}
 	if (r == 0)
 		r = start(q, j, shape, spec, mode, err);
 	if (r == 0 && ret_state)
@@ -213,7 +236,8 @@ void qemu_done(struct qemu *q)
 	own_close_p(&q->pidfd);
 	own_close_p(&q->inner_pidfd);
 	own_close_p(&q->qmp_fd);
-	own_close_p(&q->ctl_fd);
+	own_close_p(&q->ctl_path);
+	own_close_p(&q->memory);
 	own_close_p(&q->fs_fd);
 	own_close_p(&q->console_fd);
 	own_close_p(&q->stderr_fd);

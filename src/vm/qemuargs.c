@@ -42,6 +42,11 @@ static void show_discard(struct jail *j)
 	jail_arg(j, "/" QEMU_DISCARD);
 }
 
+static bool boots(enum qemu_mode mode)
+{
+	return mode == QEMU_COLD || mode == QEMU_FREEZE;
+}
+
 void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
 {
 	jail_show(j, FIRMWARE);
@@ -51,15 +56,13 @@ void qemuargs_show(struct jail *j, const struct shape *s, enum qemu_mode mode, c
 		jail_arg(j, "/dev/kvm");
 		jail_arg(j, "/dev/kvm");
 	}
-	if (mode != QEMU_COLD) {
-		jail_arg(j, "--ro-bind");
-		jail_arg(j, "/proc/self/fd"); /* bwrap becomes QEMU */
-		jail_arg(j, QEMU_FD_DIR);
-	}
-	if (mode == QEMU_THAW) {
+	jail_arg(j, "--ro-bind");
+	jail_arg(j, "/proc/self/fd"); /* bwrap becomes QEMU */
+	jail_arg(j, QEMU_FD_DIR);
+	if (mode == QEMU_THAW)
 		show_discard(j);
+	if (!boots(mode))
 		return;
-	}
 	jail_arg(j, "--ro-bind");
 	jail_arg(j, "%s", s->kernel);
 	jail_arg(j, "/kernel");
@@ -80,11 +83,8 @@ static void memory_args(struct jail *j, const struct shape *s, enum qemu_mode mo
 	jail_arg(j, "-m");
 	jail_arg(j, "%lluM", (unsigned long long)s->memory_mib);
 	jail_arg(j, "-object");
-	if (mode == QEMU_COLD)
-		jail_arg(j, "memory-backend-ram,id=ram,size=%lluM", (unsigned long long)s->memory_mib);
-	else
-		jail_arg(j, "memory-backend-file,id=ram,size=%lluM,mem-path=" QEMU_FD_DIR "/%d,share=%s",
-			 (unsigned long long)s->memory_mib, number[QEMU_IN_MEMORY], mode == QEMU_FREEZE ? "on" : "off");
+	jail_arg(j, "memory-backend-file,id=ram,size=%lluM,mem-path=" QEMU_FD_DIR "/%d,share=%s", (unsigned long long)s->memory_mib,
+		 number[QEMU_IN_MEMORY], mode == QEMU_THAW ? "off" : "on");
 }
 
 static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode mode, const int *number)
@@ -92,8 +92,8 @@ static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode m
 	jail_arg(j, "-M");
 	jail_arg(j,
 		 "microvm,accel=%s,acpi=on,pic=off,pit=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,"
-		 "memory-backend=ram",
-		 s->kvm ? "kvm" : "tcg");
+		 "memory-backend=ram%s",
+		 s->kvm ? "kvm" : "tcg", mode == QEMU_RESUME ? ",suppress-vmdesc=on" : "");
 	/* Emulation runs "rep movsb" and "rep stosb" a byte at a time. A processor that does not call them fast gets everything,
 	 * the guest's kernel first, to copy and clear by words: measured 2.6 times faster page faults, 30 times faster pipes. */
 	jail_arg(j, "-cpu");
@@ -101,7 +101,12 @@ static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode m
 	jail_arg(j, "-smp");
 	jail_arg(j, "%u", s->cpus);
 	memory_args(j, s, mode, number);
-	if (mode == QEMU_THAW) {
+	if (mode == QEMU_RESUME) {
+		jail_arg(j, "-S");
+		jail_arg(j, "-global");
+		jail_arg(j, "migration.send-configuration=off");
+	}
+	if (!boots(mode)) {
 		jail_arg(j, "-incoming");
 		jail_arg(j, "defer");
 		return;
@@ -158,7 +163,7 @@ static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mo
 		"-device", "virtio-scsi-device,id=scsi",
 		"-device", "virtio-rng-device",
 		"-device", "virtio-serial-device,max_ports=4",
-		"-device", "virtserialport,chardev=ctl,name=sbx.ctl,nr=1",
+		"-device", ("virtserialport,chardev=" QEMU_CTL_CHARDEV ",name=sbx.ctl,nr=1"),
 		"-device", "virtserialport,chardev=fs,name=sbx.fs,nr=2",
 		"-device", ("virtserialport,chardev=net,name=sbx.net,nr=3,id=" QEMU_NET_PORT),
 		"-serial", "chardev:console",
@@ -167,7 +172,7 @@ static void device_args(struct jail *j, const struct shape *s, enum qemu_mode mo
 
 	socket_dev(j, "qmp", number[QEMU_IN_QMP], "");
 	socket_dev(j, "console", number[QEMU_IN_CONSOLE], "");
-	socket_dev(j, "ctl", number[QEMU_IN_CTL], "");
+	socket_dev(j, QEMU_CTL_CHARDEV, number[QEMU_IN_CTL], ",server=on,wait=off");
 	socket_dev(j, "fs", number[QEMU_IN_FS], "");
 	socket_dev(j, "net", number[QEMU_IN_NET], ",server=on,wait=off");
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)

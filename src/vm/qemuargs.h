@@ -10,8 +10,9 @@
 #include "vm/jail.h"
 #include "vm/shape.h"
 
-/* The network door's port as QMP calls it. */
+/* The network door's port as QMP calls it, and the control door's chardev. */
 #define QEMU_NET_PORT "net"
+#define QEMU_CTL_CHARDEV "ctl"
 
 /* Of the build's data: the library that QEMU is given in a thawed machine. */
 #define QEMU_DISCARD "sbx-discard.so"
@@ -23,9 +24,12 @@
 #define QEMU_LAYER_TARGET(i) (1U + (unsigned)(i))
 
 enum qemu_mode {
-	QEMU_COLD,   /* boots; memory of its own */
+	QEMU_COLD,   /* boots; memory of its own in QEMU_IN_MEMORY */
 	QEMU_FREEZE, /* boots to be frozen: memory in QEMU_IN_MEMORY, nobody at its doors, nothing on its own disk */
 	QEMU_THAW,   /* waits for migrate-incoming with x-ignore-shared; memory is a private view of QEMU_IN_MEMORY */
+	/* Stands still until `cont`, after migrate-incoming of what xen-save-devices-state wrote, which has no configuration in it;
+	 * memory of its own in QEMU_IN_MEMORY. */
+	QEMU_RESUME,
 };
 
 /* What QEMU gets as descriptors. Layers are files of its jail, "/layer/I", on mounts that are read-only: QEMU_FD_DIR
@@ -37,13 +41,13 @@ enum qemu_in {
 	QEMU_IN_FS,
 	QEMU_IN_NET,
 	QEMU_IN_INITRD, /* COLD, FREEZE */
-	QEMU_IN_MEMORY, /* FREEZE, THAW */
-	QEMU_IN_STATE,  /* THAW */
-	QEMU_IN_DISK, /* COLD, THAW: the sandbox's own */
+	QEMU_IN_MEMORY,
+	QEMU_IN_STATE,  /* THAW, RESUME */
+	QEMU_IN_DISK, /* all but FREEZE: the sandbox's own */
 	QEMU_IN_COUNT
 };
 
-/* Of a thawed machine and one to be frozen: QEMU's own descriptors, since it opens its memory by a path. */
+/* QEMU's own descriptors, since it opens its memory by a path. */
 #define QEMU_FD_DIR "/fd"
 
 /* Everything that QEMU itself is told, after jail_run. number[i]: the descriptor's number in the jail, -1: none. */

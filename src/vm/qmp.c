@@ -92,9 +92,9 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, vo
 	return 0;
 }
 
-int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *user)
+/* msg is stolen. */
+static int give(struct qmp *q, json_t *msg, int fd, qmp_done done, void *user)
 {
-	json_t *msg = json_pack("{s:s, s:I, s:{s:s}}", "execute", "getfd", "id", q->next_id, "arguments", "fdname", name);
 	auto_free char *text = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
 	int r;
 
@@ -106,6 +106,16 @@ int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *us
 	/* Past the pump: nothing is on its way, so that the socket takes the line whole. */
 	r = fdpass_send(q->pump.fd, text, strlen(text), &fd, 1);
 	return r < 0 ? r : add_call(q, done, user);
+}
+
+int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *user)
+{
+	return give(q, json_pack("{s:s, s:I, s:{s:s}}", "execute", "getfd", "id", q->next_id, "arguments", "fdname", name), fd, done, user);
+}
+
+int qmp_add_fd(struct qmp *q, int fd, int set, qmp_done done, void *user)
+{
+	return give(q, json_pack("{s:s, s:I, s:{s:i}}", "execute", "add-fd", "id", q->next_id, "arguments", "fdset-id", set), fd, done, user);
 }
 
 static void answer(struct qmp *q, const json_t *msg)

@@ -35,6 +35,8 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, qmp_done done, vo
 /* Gives QEMU a descriptor (borrowed) by a name, for commands that take one as "fd:NAME". Only after the answer to an
  * earlier call, while none is under way: -EAGAIN. */
 int qmp_give_fd(struct qmp *q, int fd, const char *name, qmp_done done, void *user);
+/* The same for a set of descriptors, which QEMU opens as "/dev/fdset/SET" with the mode that fd was opened with. */
+int qmp_add_fd(struct qmp *q, int fd, int set, qmp_done done, void *user);
 /* Drops pending calls without callbacks and frees (later, from the loop). */
 void qmp_free(struct qmp *q);
 

@@ -170,6 +170,7 @@ static int fill(struct spec *s, struct err *err)
 		return r;
 	s->cpus = (unsigned)cpus;
 	s->keep = json_is_true(json_object_get(o, "keep"));
+	s->saved = json_string_value(json_object_get(o, "saved"));
 	s->cold = json_is_true(json_object_get(o, "cold"));
 	s->env = json_object_get(o, "env");
 	s->files = json_object_get(o, "files");

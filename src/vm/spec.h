@@ -50,6 +50,7 @@ struct spec {
 	size_t nports;
 	uint64_t grace_ms, boot_timeout_ms;
 	bool keep;
+	const char *saved; /* the directory of a saved machine that is to go on (save.h); NULL: a new start */
 	bool cold; /* boots instead of being thawed from a frozen machine */
 };
 

@@ -21,6 +21,9 @@ void api_stop(struct request *r);
 void api_keep(struct request *r);
 void api_status(struct request *r);
 
+void api_pause(struct request *r);
+void api_resume(struct request *r);
+
 void api_ports(struct request *r);
 void api_ports_change(struct request *r);
 

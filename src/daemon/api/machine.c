@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "daemon/api/api.h"
 #include "daemon/field.h"
+#include "daemon/pause.h"
 #include "daemon/sandbox.h"
 #include "daemon/vmlink.h"
 
@@ -33,7 +34,7 @@ static void on_started(void *user, struct sandbox *s, const struct err *err)
 	if (err)
 		request_fail(r, err);
 	else
-		request_reply(r, 200, path ? json_pack("{s:s, s:s}", "state", "running", "socket", path) : NULL);
+		request_reply(r, 200, path ? json_pack("{s:s, s:s, s:b}", "state", "running", "socket", path, "resumed", s->resumed) : NULL);
 }
 
 void api_start(struct request *r)
@@ -79,6 +80,13 @@ void api_stop(struct request *r)
 	s = named(r);
 	if (!s)
 		return;
+	if (s->state == SANDBOX_STOPPED && s->paused) {
+		if (pause_discard(s, &err) < 0)
+			request_fail(r, &err);
+		else
+			request_reply(r, 200, json_pack("{s:s, s:b}", "state", "stopped", "discarded", 1));
+		return;
+	}
 	e = sandbox_stop(s, timeout_ms, on_stopped, r, &err);
 	if (e < 0)
 		request_fail(r, &err);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pause: sandboxes whose machine is saved (vm/save.h). A paused one is a stopped one with a saved memory beside its disk:
+ * STATE/sandboxes/<id>/saved. The next start goes on from it.
+ */
+#ifndef SBX_DAEMON_PAUSE_H
+#define SBX_DAEMON_PAUSE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "daemon/sandbox.h"
+
+/* Its machine is gone for sure: notes whether a complete one is there, and removes what a crash left of others. */
+void pause_look(struct sandbox *s);
+/* Where it is; owned by the caller, NULL on -ENOMEM. */
+char *pause_path(const struct sandbox *s);
+/* Removes it; only of one that is STOPPED. */
+int pause_discard(struct sandbox *s, struct err *err);
+
+/* reply (borrowed) as of the supervisor's "save" (docs/api.md); NULL with err. Once, later, while the sandbox exists. */
+typedef void pause_done(void *user, struct sandbox *s, const json_t *reply, const struct err *err);
+
+/* Saves, and ends its machine; done when it is off. */
+int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err);
+
+#endif
