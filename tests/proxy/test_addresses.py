@@ -129,6 +129,18 @@ def test_alias_to_metadata(world, proxy):
     assert_blocked(world, proxy, answer, "address", looked_up=("c.wild.test", "metadata.google.internal"))
 
 
+@pytest.mark.parametrize("way", [TLS_CONNECT, TLS_PLAIN], ids=str)
+def test_alias_to_another_server(world, proxy, way):
+    """B08: who an allowed name leads to must still prove to be that name; of the request it hears nothing."""
+    proxy.policy(BALANCED, tls="intercept")
+    world.zone["other.wild.test"] = ["=evil.test"]
+    world.certs["other.wild.test"] = world.ca.leaf(["evil.test"])
+    answer = way.ask(proxy, host="other.wild.test", fields=["Authorization: Bearer secret"])
+    assert answer.status == 502 and b"upstream_cert" in answer.body
+    assert all(a.data == b"" for a in world.arrivals) and {a.address for a in world.arrivals} == {EVIL4}
+    assert proxy.record(event="end")["error"] == "upstream_cert"
+
+
 @pytest.mark.parametrize("host", ["metadata.google.internal", "instance-data", "metadata", "gateway.docker.internal", "kubernetes.docker.internal"])
 def test_names_of_the_platform(world, proxy, host):
     """B09, B11"""

@@ -157,6 +157,15 @@ class Clients(Behind):
         self.assert_seen("transparent", "transparent")
         self.assertFalse([r for r in self.origin.requests if "early" in r[0]])
 
+    def test_renegotiation_and_compression(self):
+        """E11: a client may ask for either; there is none."""
+        argv = ["openssl", "s_client", "-verify_return_error", "-servername", "ok.test", "-connect", "ok.test:443", "-CAfile", self.ca, "-tls1_2"]
+        _, out = self.run_inside(*argv, "-comp", "-legacy_renegotiation", said="R\n" + REQUEST)
+        self.assertIn("Compression: NONE", out)
+        self.assertIn("RENEGOTIATING", out)
+        self.assertRegex(out, "no renegotiation|unexpected message|handshake failure|alert")
+        self.assertNotIn("hello", out)
+
     def test_openssl_by_directory(self):
         """Where the CA is found by the name that OpenSSL has for it, as the keeper tells."""
         certs = self.dir / "certs"

@@ -82,6 +82,7 @@ REFUSED = {
     "name-space": (get(b"Host: ok.test\r\nA B: c\r\n\r\n"), {400}),
     "name-paren": (get(b"Host: ok.test\r\nA(b): c\r\n\r\n"), {400}),
     "name-80": (get(b"Host: ok.test\r\n\x80: c\r\n\r\n"), {400}),
+    "name-long": (get(b"Host: ok.test\r\n" + b"a" * 65536 + b": b\r\n\r\n"), {400, 431}),
     "no-colon": (get(b"Host: ok.test\r\nA\r\n\r\n"), {400}),
     "value-DEL": (get(b"Host: ok.test\r\nX: \x7f\r\n\r\n"), {400}),
     "value-01": (get(b"Host: ok.test\r\nX: \x01\r\n\r\n"), {400}),
@@ -314,6 +315,9 @@ RESPONSES = {
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
     "304": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, b""),
     "103": (b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi"),
+    # F14
+    "100x2": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi"),
+    "100-after-final": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 100 Continue\r\n\r\n", 200, b"hi"),
     "CL+TE": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 502, None),
     "CLx2": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", 502, None),
     "fold": (b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nhi", 502, None),

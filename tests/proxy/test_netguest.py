@@ -5,8 +5,10 @@ there (netguest: the same device, rules, name server and connections as in a mac
 
 SBX_NETGUEST and SBX_PROXY name the programs. The device is a veth, which the rules cannot tell from a machine's dummy.
 """
+import contextlib
 import os
 import pathlib
+import resource
 import socket
 import struct
 import subprocess
@@ -225,6 +227,48 @@ class Clients(unittest.TestCase):
         for t in threads:
             t.join()
         self.assertEqual(problems, [])
+
+    def test_more_connections_than_there_may_be(self):
+        """M03: 1,024 at a time; the next ones are reset at once, and come through when others have gone."""
+        self.serve(OTHER4, 9000, echo)
+
+        def many():
+            kept, refused = [], 0
+            for _ in range(1200):
+                s = socket.socket()
+                s.settimeout(WAIT)
+                kept.append(s)
+                with contextlib.suppress(ConnectionError):
+                    s.connect((OTHER4, 9000))
+            alive = []
+            for s in kept:
+                try:
+                    s.sendall(b"x")
+                    assert s.recv(1) == b"x"
+                    alive.append(s)
+                except OSError:
+                    refused += 1
+            for s in kept:
+                s.close()
+            return len(alive), refused
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
+        began = time.monotonic()
+        alive, refused = self.inside.space.run(many)
+        self.assertEqual(alive + refused, 1200)
+        self.assertTrue(900 <= alive <= 1024, alive)
+        print(f"{alive} connections at once, {refused} reset, in {time.monotonic() - began:.1f} s", file=sys.stderr)
+
+        def again():
+            try:
+                with socket.create_connection((OTHER4, 9000), WAIT) as s:
+                    s.sendall(b"y")
+                    return s.recv(1)
+            except ConnectionError:
+                return b""
+
+        harness.wait_for(lambda: self.inside.space.run(again) == b"y", "a connection after the others", 20)
 
     def test_the_doors_end_resets_what_is_open(self):
         self.serve(OK4, 9000, echo)

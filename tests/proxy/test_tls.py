@@ -272,6 +272,76 @@ def test_protocols_that_are_not_spoken(world, proxy, alpn):
     assert world.requests() == []
 
 
+NO_HANDSHAKE = {
+    "heartbeat": b"\x18\x03\x01\0\x03\x01\x40\0", "empty": b"\x16\x03\x01\0\0" * 40, "empty-data": b"\x17\x03\x01\0\0" * 40,
+    "CCS": b"\x14\x03\x03\0\x01\x01" * 2000,
+}
+
+
+@pytest.mark.parametrize("way", [TLS_CONNECT, TLS_PLAIN], ids=str)
+@pytest.mark.parametrize("mode", [SPLICE, INTERCEPT])
+@pytest.mark.parametrize("name", NO_HANDSHAKE)
+def test_records_that_belong_to_no_handshake(world, proxy, name, mode, way):
+    """E16: instead of a ClientHello nothing of them goes anywhere."""
+    proxy.policy([allow("ok.test:443")], tls=mode)
+    answer = offer(proxy, way, NO_HANDSHAKE[name])
+    assert answer[0] == "alert" or answer in ("reset", "end"), answer
+    assert_blocked(world, proxy, "alert")
+
+
+@pytest.mark.parametrize("name", NO_HANDSHAKE)
+def test_records_in_the_middle_of_a_handshake(world, proxy, name):
+    """E16: behind a ClientHello they end the handshake, or it waits for its end; there is no tunnel, and nothing grows."""
+    proxy.policy([allow("ok.test:443")], tls=INTERCEPT)
+    TLS_PLAIN.ask(proxy)
+    world.reset()
+    before = proxy.memory_kib()
+    stream = proxy.door.open("ok.test:443")
+    out, how = b"", "open"
+    try:
+        stream.send(hello())
+        out = stream.recv(timeout=6)
+        stream.send(NO_HANDSHAKE[name])
+        stream.end()
+        how = stream.outcome(6)[1]
+    except Reset:
+        how = "reset"
+    assert out[:1] in (b"", b"\x16") and how in ("end", "reset")
+    assert world.requests() == [] and all(a.data == b"" for a in world.arrivals)
+    assert proxy.memory_kib() - before < 2048
+
+
+def test_a_ticket_of_another_sandbox(world, make_proxy):
+    """E13: its interceptor has keys of its own."""
+    def handshake(proxy, session=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2 if tls12 else ssl.TLSVersion.TLSv1_3
+        stream = proxy.door.open("ok.test:443")
+        tls = contexts.setdefault(tls12, context)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        conn = Tls.__new__(Tls)
+        conn.stream, conn.incoming, conn.outgoing = stream, incoming, outgoing
+        conn.tls = tls.wrap_bio(incoming, outgoing, server_hostname="ok.test", session=session)
+        conn._loop(conn.tls.do_handshake)
+        conn.send(b"GET / HTTP/1.1\r\nHost: ok.test\r\n\r\n")
+        assert read_response(conn).status == 200
+        found = conn.tls.session, conn.tls.session_reused
+        conn.close()
+        return found
+
+    contexts = {}
+    one, two = make_proxy(), make_proxy()
+    for p in (one, two):
+        p.policy([allow("ok.test:443")], tls=INTERCEPT)
+    for tls12 in (True, False):
+        ticket, _ = handshake(one)
+        assert ticket.has_ticket
+        assert handshake(one, ticket)[1] is True
+        assert handshake(two, ticket)[1] is False
+
+
 @pytest.mark.odd_log
 def test_an_origin_that_asks_for_a_certificate(world, proxy):
     """E14: none is sent; what the origin makes of that is the guest's answer. Spliced, the guest's own arrives."""

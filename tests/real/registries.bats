@@ -46,5 +46,6 @@ teardown_file() {
 @test "what was allowed was logged, and nothing was refused" {
 	log=("$XDG_STATE_HOME"/sbx/sandboxes/*/network.jsonl)
 	jq -s 'map(select(.event == "decision")) | group_by(.verdict, .inspect) | map({n: length, verdict: .[0].verdict, inspect: .[0].inspect})' -c "${log[0]}" >&3
+	jq -c 'select(.verdict == "deny") | {host, port, protocol, method, path, reason, rule}' "${log[0]}" >&3
 	jq -e -s 'map(select(.event == "decision")) | length > 50 and all(.verdict == "allow")' "${log[0]}"
 }
