@@ -6,6 +6,9 @@
  * Holding the door: run_out reads no further request and sends FUSE_GUARD_HOLD in their place. The host serves in order,
  * so that its answer comes behind all others that there will be. run_out waits until it is told to go on, and sends
  * FUSE_GUARD_GO to whoever is the host by then.
+ *
+ * What the host says on its own (that a file's content is old) goes to the kernel from a thread of its own: the kernel may
+ * wait there for a page that is being read, whose answer stands behind it in the stream.
  */
 #include "guest/relay.h"
 
@@ -23,6 +26,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/io.h"
@@ -38,9 +42,14 @@
 #define RETURN_MS 20000
 /* The kernel's own numbers count up from 0 and never get here. */
 #define OWN_UNIQUE (1ULL << 63)
+/* What the host says on its own: a header and at most two names. */
+#define NOTE_MAX 1024
+/* Room for them: some thousand. What does not fit is dropped. */
+#define NOTES_BYTES (2 << 20)
 
 static int fuse_fd = -1, port_fd = -1, wake_fd = -1;
-static unsigned refused; /* messages, by the kernel; the first few are told */
+static int notes[2] = { -1, -1 }; /* packets, from run_in to run_notes */
+static atomic_uint refused; /* messages, by the kernel; the first few are told */
 static const char *mounted_at;
 static atomic_long unanswered; /* requests that the host has */
 
@@ -206,17 +215,8 @@ static void note_held(uint64_t unique)
 }
 
 /* One whole message for the kernel. */
-static int take(const uint8_t *message, size_t len)
+static int give(const uint8_t *message, size_t len)
 {
-	struct fuse_out_header head;
-
-	memcpy(&head, message, sizeof(head));
-	if (head.unique & OWN_UNIQUE) {
-		note_held(head.unique);
-		return 0;
-	}
-	if (head.unique != 0)
-		atomic_fetch_sub(&unanswered, 1);
 	/* ENOENT: nobody waits for this answer any more, or the notified inode is not cached. */
 	while (write(fuse_fd, message, len) < 0) {
 		if (errno == EINTR)
@@ -228,6 +228,25 @@ static int take(const uint8_t *message, size_t len)
 		break;
 	}
 	return 0;
+}
+
+/* One whole message of the host. */
+static int take(const uint8_t *message, size_t len)
+{
+	struct fuse_out_header head;
+
+	memcpy(&head, message, sizeof(head));
+	if (head.unique & OWN_UNIQUE) {
+		note_held(head.unique);
+		return 0;
+	}
+	if (head.unique == 0) {
+		if ((len > NOTE_MAX || send(notes[0], message, len, MSG_DONTWAIT) < 0) && refused++ < 5)
+			console_line("file door: a notice of the host is dropped");
+		return 0;
+	}
+	atomic_fetch_sub(&unanswered, 1);
+	return give(message, len);
 }
 
 /* Hands the whole messages at the head of n bytes to the kernel; bytes used, or -errno. */
@@ -298,6 +317,20 @@ static void *run_in(void *arg)
 	}
 }
 
+static void *run_notes(void *arg)
+{
+	uint8_t *note = arg;
+
+	for (;;) {
+		ssize_t n = recv(notes[1], note, NOTE_MAX, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || give(note, (size_t)n) < 0)
+			return NULL;
+	}
+}
+
 static int start_thread(void *(*run)(void *))
 {
 	void *memory = mmap(NULL, MESSAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -317,14 +350,16 @@ static int start_thread(void *(*run)(void *))
 
 static int prepare(void)
 {
+	const int room = NOTES_BYTES;
 	pthread_condattr_t attr;
 	int r, flags = fcntl(fuse_fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fuse_fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return errno;
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (wake_fd < 0)
+	if (wake_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, notes) < 0)
 		return errno;
+	(void)setsockopt(notes[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	r = pthread_condattr_init(&attr);
 	if (r == 0)
 		r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -352,6 +387,8 @@ int relay_start(int fuse, int port, const char *mount_point, struct err *err)
 	r = start_thread(run_out);
 	if (r == 0)
 		r = start_thread(run_in);
+	if (r == 0)
+		r = start_thread(run_notes);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r ? err_errno(err, r, "cannot start the file door") : 0;
 }

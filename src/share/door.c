@@ -289,6 +289,12 @@ bool door_is_still(const struct door *d)
 	return d->guard.init && d->held && d->have == 0 && !d->broken;
 }
 
+void door_tell_old(struct door *d, uint64_t node_id)
+{
+	/* Whatever comes of it: it is a help, and a door that is broken is noticed. */
+	(void)fuse_lowlevel_notify_inval_inode(d->se, node_id, 0, 0);
+}
+
 int door_replay(struct door *d, const void *frame, size_t len, struct err *err)
 {
 	int r;

@@ -70,6 +70,8 @@ bool door_is_still(const struct door *d);
  * would not agree on the same any more. */
 int door_agree(struct door *d, const uint8_t offer[FSSTATE_INIT_BYTES], const uint8_t agreed[FSSTATE_INIT_BYTES],
 	       struct err *err);
+/* Tells the guest's kernel that what it has of a file's content is old. */
+void door_tell_old(struct door *d, uint64_t node_id);
 /* Serves a request that another door did not answer: as if it came now. frame is copied. */
 int door_replay(struct door *d, const void *frame, size_t len, struct err *err);
 

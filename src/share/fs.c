@@ -19,6 +19,7 @@
 #include "share/files.h"
 #include "share/locks.h"
 #include "share/names.h"
+#include "share/restore.h"
 #include "share/xattrs.h"
 
 struct fs *fs_of(fuse_req_t req)
@@ -170,6 +171,7 @@ static const struct fuse_lowlevel_ops fuse_ops = {
 static const struct door_ops door_ops = {
 	.interrupt = locks_interrupt,
 	.tick = locks_tick,
+	.go = restore_go,
 	.control = control_serve,
 };
 

@@ -22,6 +22,7 @@ struct handle {
 	bool dir;
 	bool writable;
 	bool lost;           /* could not be opened again */
+	bool stale;          /* the host has changed the file since the guest's kernel was told of it */
 	int flags;           /* what is lost was opened with: O_ACCMODE and O_SYNC bits */
 	uint32_t index, gen;
 	int64_t pos;         /* directory: where the next entry is read; -1: unknown */

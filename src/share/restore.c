@@ -161,6 +161,15 @@ static int restore_node(struct restore *r, struct err *err)
 
 /* ---- open files ---- */
 
+/* Whether the file that is open is not the one, or not as it was. */
+static bool has_changed(const struct handle *h, const struct fsstate_handle *then)
+{
+	struct statx stx;
+
+	return tree_statx(h->fd, "", &stx) < 0 || stx.stx_ctime.tv_sec != then->change_s ||
+	       stx.stx_ctime.tv_nsec != then->change_ns || stx.stx_size != then->bytes;
+}
+
 static int restore_handle(struct restore *r, struct err *err)
 {
 	struct fs *f = r->f;
@@ -188,6 +197,9 @@ static int restore_handle(struct restore *r, struct err *err)
 	h->lost = true;
 	if (fs_reopen(f, h) < 0)
 		r->report.lost_handles++;
+	else
+		h->stale = !h->dir && has_changed(h, &s);
+	r->report.stale_handles += h->stale;
 	if (s.lock != FSSTATE_FLOCK_NONE)
 		r->report.locks++;
 	if (locks_take_flock(h, s.lock) < 0)
@@ -224,6 +236,23 @@ static int restore_wait(struct restore *r, struct err *err)
 	memcpy(frame.lk, s.lk, sizeof(frame.lk));
 	r->report.waits++;
 	return door_replay(&r->f->door, &frame, sizeof(frame), err);
+}
+
+void restore_go(void *user)
+{
+	struct fs *f = user;
+	size_t told = 0;
+
+	for (size_t i = 0; i < f->handles.cap && told < RESTORE_MAX_TOLD; i++) {
+		struct handle *h = f->handles.slots[i];
+
+		if (!h || !h->stale)
+			continue;
+		door_tell_old(&f->door, node_id(h->node));
+		told++;
+		for (struct handle *same = h->node->handles; same; same = same->next)
+			same->stale = false;
+	}
 }
 
 static int each(struct restore *r, uint32_t n, int (*one)(struct restore *, struct err *), struct err *err)

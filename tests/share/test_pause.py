@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """test_pause.py [unittest options]: a session of the file door that one sbx-fs serves and another one goes on with.
 
-SBX_FS names the program. The guest's kernel is frames.Client, which keeps its numbers from one socket to the next."""
+SBX_FS names the program. The guest's kernel is frames.Client, which keeps its numbers from one socket to the next;
+test_programs.py has a real one."""
 import errno
 import fcntl
 import os
 import pathlib
 import random
-import re
-import socket
 import struct
 import sys
 import tempfile
@@ -18,8 +17,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import doorway  # noqa: E402
 import frames as f  # noqa: E402
+from pausing import Host  # noqa: E402
 
-FS = os.environ.get("SBX_FS", "build/bin/sbx-fs")
 HOLD, GO = 0x53425801, 0x53425802
 OTHER_NONCE = "fedcba9876543210" * 4
 READ_LOCK, WRITE_LOCK, UNLOCK = 0, 1, 2
@@ -28,63 +27,6 @@ TO_THE_END = 2**63 - 1
 
 def lock(handle, owner, first=0, last=TO_THE_END, kind=WRITE_LOCK, flock=0):
     return struct.pack("=QQQQIIII", handle, owner, first, last, kind, 4242, flock, 0)
-
-
-class Host:
-    """One sbx-fs with its sockets."""
-
-    def __init__(self, roots, state=None, **more):
-        ours, theirs = socket.socketpair()
-        self.control, control = socket.socketpair()
-        self.control.settimeout(30)
-        self.log = tempfile.TemporaryFile("w+")
-        more.setdefault("nonce", doorway.NONCE)
-        self.process = doorway.start(FS, roots, theirs, control=control, state=state, stderr=self.log, **more)
-        theirs.close()
-        control.close()
-        self.sock = ours
-
-    def ask(self, request=b"save\n"):
-        """(line, bytes)"""
-        self.control.sendall(request)
-        data = b""
-        while b"\n" not in data:
-            data += self.control.recv(65536)
-        line, data = data.split(b"\n", 1)
-        if not line.startswith(b"ok "):
-            return line.decode(), data
-        while len(data) < int(line.split()[1]):
-            data += self.control.recv(1 << 20)
-        return line.decode(), data
-
-    def save(self):
-        """(a file with the state, how many open files will be lost)"""
-        line, data = self.ask()
-        assert line.startswith("ok "), line
-        assert len(data) == int(line.split()[1])
-        state = tempfile.TemporaryFile()
-        state.write(data)
-        state.flush()
-        return state, int(line.split()[2])
-
-    def lines(self):
-        self.log.seek(0)
-        return self.log.read().splitlines()
-
-    def report(self):
-        line = next(x for x in self.lines() if "event=restored" in x)
-        return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
-
-    def end(self, how="close"):
-        """how: close (it must end in order), kill, or gone (it was killed before)"""
-        if how == "kill":
-            self.process.kill()
-            self.process.wait()
-        self.sock.close()
-        self.control.close()
-        self.log.close()
-        if how == "close":
-            doorway.finish(self.process)
 
 
 class Case(unittest.TestCase):
@@ -317,6 +259,32 @@ class HostChanges(Case):
         self.assertEqual(self.client.read(g, inner), b"another")
         self.assertEqual([self.node("f"), self.node("d"), self.node("d", "g")], [node, d, g])
         self.assertEqual(self.host.report()["replaced"], 3)
+
+    def test_told_of_changes(self):
+        """The kernel hears of the open files whose content has changed, and of no other."""
+        for name in ("same", "edited", "replaced"):
+            (self.h / name).write_text("old")
+        self.begin()
+        nodes = [self.node(name) for name in ("same", "edited", "replaced")]
+        handles = [self.client.open(node) for node in (*nodes, nodes[1])]
+
+        def change():
+            (self.h / "edited").write_text("NEW")
+            (self.h / "next").write_text("new")
+            os.rename(self.h / "next", self.h / "replaced")
+
+        self.pause(change)
+        notices = []
+        probe = self.client.start(f.GETATTR, self.root, bytes(16))
+        while (message := self.client.receive())[0] != probe:
+            notices.append((message[0], -message[1], *struct.unpack("=Qqq", message[2])))
+        # FUSE_NOTIFY_INVAL_INODE: all pages
+        self.assertEqual(sorted(notices), sorted((0, 2, node, 0, 0) for node in nodes[1:]))
+        self.assertEqual(self.client.read(nodes[1], handles[1]), b"NEW")
+        self.assertEqual(self.host.report()["stale_handles"], 3)
+        self.pause()
+        self.client.alive()
+        self.assertEqual(self.host.report()["stale_handles"], 0)
 
     def test_gone_or_of_another_type(self):
         for name in ("gone", "dir", "link"):
