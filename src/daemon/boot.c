@@ -20,6 +20,7 @@
 #include "base/own.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "daemon/admission.h"
 #include "daemon/agents.h"
 #include "daemon/layer.h"
 #include "daemon/pause.h"
@@ -249,6 +250,8 @@ int boot_spawn(struct sandbox *s, uint64_t *ret_timeout_ms, struct err *err)
 		r = rules_ready(s->daemon, err);
 	if (r == 0)
 		r = check_files(s, err);
+	if (r == 0)
+		r = admission_check(s, set.memory_reserve_bytes, err);
 	if (r == 0)
 		r = rules_write(s, err);
 	if (r < 0)

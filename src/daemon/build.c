@@ -140,7 +140,7 @@ static struct build *start(struct daemon *d, struct err *err)
 
 int build_join(struct daemon *d, audience_line *line, void *user, struct err *err)
 {
-	if (!d->build && host_ready(&d->disks, err) == 0) {
+	if (!d->build && host_ready(d, err) == 0) {
 		if (is_whole(d))
 			return 1;
 		d->build = start(d, err);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/own.h"
 #include "base/str.h"
+#include "daemon/admission.h"
 #include "daemon/agents.h"
 #include "daemon/field.h"
 #include "daemon/host.h"
@@ -30,13 +31,6 @@
 
 /* --- the plan --- */
 
-static uint64_t host_memory_mib(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size >> 20 : MEMORY_MIN_MIB;
-}
-
 static uint64_t host_cpus(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -47,7 +41,7 @@ static uint64_t host_cpus(void)
 /* The profile's hint is what is taken where nothing is asked for, and the host has it. */
 static int plan_size(const json_t *body, uint64_t hint_mib, struct store_row *row, struct err *err)
 {
-	uint64_t host = host_memory_mib(), cpus = 0, max_cpus = host_cpus();
+	uint64_t host = admission_total_mib(), cpus = 0, max_cpus = host_cpus();
 	int r;
 
 	row->memory_mib = host / 2 > MEMORY_DEFAULT_MAX_MIB ? MEMORY_DEFAULT_MAX_MIB : host / 2;
@@ -343,7 +337,7 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 	int r = settings_load(d->dirs.config, &set, NULL, err);
 
 	if (r == 0)
-		r = host_ready(&d->disks, err);
+		r = host_ready(d, err);
 	if (r == 0)
 		r = template_bind(d->dirs.cache, p->profile, &p->row.template, err);
 	if (r == 0)
@@ -357,7 +351,7 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 
 int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, struct err *err)
 {
-	struct store_row row = { .cpus = (unsigned)host_cpus(), .memory_mib = host_memory_mib() / 2 };
+	struct store_row row = { .cpus = (unsigned)host_cpus(), .memory_mib = admission_total_mib() / 2 };
 	struct settings set;
 	int r = settings_load(d->dirs.config, &set, NULL, err);
 

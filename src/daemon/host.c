@@ -5,12 +5,15 @@
 #include "daemon/host.h"
 
 #include "base/hostprog.h"
+#include "daemon/admission.h"
 
-int host_ready(const struct disk_home *disks, struct err *err)
+int host_ready(const struct daemon *d, struct err *err)
 {
 	int r = hostprog_qemu(err);
 
 	if (r == 0)
 		r = hostprog_bwrap(err);
-	return r == 0 ? disk_ready(disks, err) : r;
+	if (r == 0)
+		r = disk_ready(&d->disks, err);
+	return r == 0 ? admission_room(d, err) : r;
 }

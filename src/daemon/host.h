@@ -7,10 +7,11 @@
 #define SBX_DAEMON_HOST_H
 
 #include "base/err.h"
-#include "daemon/disk.h"
+#include "daemon/daemon.h"
 
-/* 0 where QEMU and bubblewrap are there and the state directory can take a sandbox; else ERR_UNAVAILABLE, or what the
+/* 0 where QEMU and bubblewrap are there the state directory can take a sandbox, and there is memory to start one
+ * (admission.h); else ERR_UNAVAILABLE, or what the
  * state directory's error is, naming the thing and the remedy. Changes nothing. */
-int host_ready(const struct disk_home *disks, struct err *err);
+int host_ready(const struct daemon *d, struct err *err);
 
 #endif

@@ -326,7 +326,7 @@ static int start(struct daemon *d, json_t *profile, bool update, struct layer **
 {
 	auto_free struct layer *l = calloc(1, sizeof(*l));
 	struct sandbox *s;
-	int r = l ? host_ready(&d->disks, err) : err_errno(err, ENOMEM, "the layer");
+	int r = l ? host_ready(d, err) : err_errno(err, ENOMEM, "the layer");
 
 	if (r == 0)
 		r = rules_ready(d, err);

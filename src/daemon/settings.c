@@ -35,6 +35,11 @@ static int disk(const char *v, struct settings *s)
 	return 0;
 }
 
+static int memory_reserve(const char *v, struct settings *s)
+{
+	return str_bytes(v, &s->memory_reserve_bytes) < 0 || s->memory_reserve_bytes > UINT64_C(16) << 40 ? -EINVAL : 0;
+}
+
 static int accelerator(const char *v, struct settings *s)
 {
 	if (!str_eq(v, "auto") && !str_eq(v, "kvm") && !str_eq(v, "tcg"))
@@ -113,6 +118,7 @@ static const struct {
 } keys[] = {
 	{ "sandbox.stopGrace", "30s", "a duration up to 24h such as \"30s\" or \"5m\"", grace, NULL },
 	{ "sandbox.disk", "64g", "a size from 1g to 16t such as \"64g\"", disk, NULL },
+	{ "sandbox.memoryReserve", "256m", "a size such as \"256m\" or \"2g\"", memory_reserve, NULL },
 	{ "sandbox.accelerator", "auto", "\"auto\", \"kvm\" or \"tcg\"", accelerator, NULL },
 	{ "daemon.bootTimeout", "120s", "a duration from 5s to 30m such as \"120s\"", boot_timeout, NULL },
 	{ "network.tlsDefault", "auto", "\"auto\" or \"intercept\"", tls_default, NULL },

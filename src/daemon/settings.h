@@ -20,6 +20,7 @@
 struct settings {
 	uint64_t stop_grace_ms;
 	uint64_t disk_bytes;
+	uint64_t memory_reserve_bytes;   /* sandbox.memoryReserve: what a start leaves to the host */
 	uint64_t boot_timeout_ms;
 	char accelerator[SETTINGS_TEXT]; /* auto, kvm, tcg */
 	enum rule_tls tls;               /* network.tlsDefault: AUTO or INTERCEPT */

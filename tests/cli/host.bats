@@ -63,3 +63,23 @@ at_once() {
 	[ ! -e "$XDG_CACHE_HOME/sbx/templates" ]
 	! grep -q event=build_started "$LOG"
 }
+
+# meminfo TOTAL AVAILABLE: a /proc/meminfo with these, in MiB; prints its path.
+meminfo() {
+	printf 'MemTotal: %d kB\nMemAvailable: %d kB\n' $(($1 << 10)) $(($2 << 10)) >"$WORLD/meminfo"
+	echo "$WORLD/meminfo"
+}
+
+@test "no memory: the figures, and what to do" {
+	as_if --ro-bind "$(meminfo 8192 415)" /proc/meminfo
+	at_once "there is no room for another sandbox: 415 MiB of memory are available, its start \\(with those under way\\) takes 160 MiB, \
+and 256 MiB stay free \\(setting sandbox.memoryReserve\\): end programs, or stop a sandbox with \`sbx stop\`"
+	# It is looked at anew each time, and what stays free is the user's choice: now the template is what is missing.
+	mkdir -p "$XDG_CONFIG_HOME/sbx"
+	echo '{"sandbox.memoryReserve": "255m"}' >"$XDG_CONFIG_HOME/sbx/settings.json"
+	run curl -sS -m 5 --unix-socket "$SOCKET" -X POST http://localhost/v1/sandboxes \
+		-d '{"agent": "shell", "workspaces": [{"path": "'"$PWD"'"}], "memory_mib": 1024}'
+	[[ $output == *"there is no base template yet"* ]]
+	# A size is a promise: it may be more than is available now, and not more than there is.
+	fails 125 "9000 MiB of memory is more than this host has: at most 8192 MiB" "${HOST[@]}" sbx run -m 9000m shell
+}

@@ -51,6 +51,23 @@ nothing_left() {
 	nothing_left
 }
 
+# memory TOTAL AVAILABLE: what /proc/meminfo says, in MiB.
+memory() {
+	printf 'MemTotal: %d kB\nMemAvailable: %d kB\n' $(($1 << 10)) $(($2 << 10)) >"$WORLD/meminfo"
+}
+
+@test "a host without memory for one machine more does not start it, and the sandbox stays" {
+	memory 4096 4000
+	elsewhere --ro-bind "$WORLD/meminfo" /proc/meminfo -- sbx create --name roomless -m 3g shell . >&2
+	memory 4096 300
+	fails 125 "no room for sandbox 'roomless': 300 MiB of memory are available, .* takes 160 MiB, and 256 MiB stay free" sbx run roomless
+	memory 2048 2000
+	fails 125 "sandbox 'roomless' was created with 3072 MiB of memory, and this host has 2048 MiB: .* \`-m 2048m\` or less$" sbx run roomless
+	[ "$(state_of roomless)" = stopped ]
+	sbx rm -f roomless
+	nothing_left
+}
+
 @test "a full disk is said when a sandbox is made, and nothing is left" {
 	for bytes in 262144 1000000 4000000; do
 		fails 125 'the disk that holds .*/sandboxes is full \([0-3] MiB left\): free some space' \
