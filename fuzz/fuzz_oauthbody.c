@@ -4,6 +4,7 @@
  * the real token took its placeholder's place; an answer that passes has no token left in it.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,22 @@ static void answer(const uint8_t *bytes, size_t n, int status)
 	buf_done(&out);
 }
 
+/* As a file, and as the token of one. */
+static void expand(const char *text)
+{
+	static struct oauthmsg_given given = { .access = "shown-access", .refresh = "shown-refresh" };
+	struct buf out;
+
+	(void)snprintf(given.id, sizeof(given.id), "%s", text);
+	buf_init(&out, 1 << 21);
+	assert(oauthbody_expand(text, &given, &out) == 0);
+	assert(strchr(text, '$') || (buf_len(&out) == strlen(text) && memcmp(buf_bytes(&out), text, buf_len(&out)) == 0));
+	buf_done(&out);
+	buf_init(&out, 1 << 21);
+	assert(oauthbody_expand("\"${ID_TOKEN}\" ${ID_TOKEN exp} ${ID_TOKEN email a} ${ID_TOKEN email}", &given, &out) == 0);
+	buf_done(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	static char shown[OAUTHMSG_SENTINEL_MAX + 1], token[4097];
@@ -72,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	if (n < sizeof(token)) {
 		memcpy(token, bytes, n);
 		token[n] = 0;
+		expand(token);
 		if (oauthbody_sentinel(&def, token, true, shown) == 0)
 			assert(strcmp(shown + strlen(shown) - strlen(def.access), def.access) == 0);
 	}

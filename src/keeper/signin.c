@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "base/own.h"
 
 static int define(struct peer *p, bool first, const struct oauthmsg_request *q, struct err *err)
@@ -80,6 +81,8 @@ static int of_peer(const struct keeper *k, const struct peer *p, const struct oa
 	switch (q->op) {
 	case OAUTHMSG_SERVICES:
 		return give_services(p, out);
+	case OAUTHMSG_GIVE:
+		return str_eq(q->sandbox, p->sandbox) ? give(k, q, out, err) : err_set(err, ERR_DENIED, EPERM, "that is another sandbox");
 	case OAUTHMSG_BEGIN:
 		return begin(k, &who, q, out, err);
 	case OAUTHMSG_STORE:

@@ -20,11 +20,13 @@
 #include "vm/mounted.h"
 #include "vm/resume.h"
 #include "vm/tsc.h"
+#include "wire/oauthbody.h"
 
 #define KVM_HELLO_MS 15000
 #define THAW_HELLO_MS 20000 /* past it the machine boots */
 #define HELPERS_MS 20 /* a frozen machine that is there comes sooner */
 #define ENTROPY_BYTES 64
+#define SIGNED_IN_FILE_MAX (128 << 10)
 
 static void fail(struct machine *m, enum err_kind kind, const char *what, const char *why)
 {
@@ -64,15 +66,27 @@ static void on_setup(void *user, const json_t *reply, const struct err *err)
 	machine_started(m);
 }
 
-static bool is_in(const json_t *names, const char *name)
+static int take(const json_t *from, const char *key, char *dst, size_t size)
 {
-	const json_t *one;
-	size_t i;
+	const char *s = json_string_value(json_object_get(from, key));
 
-	json_array_foreach(names, i, one)
-		if (str_eq(json_string_value(one), name))
-			return true;
-	return false;
+	return str_format(dst, size, "%s", s ? s : "");
+}
+
+/* A file for a sandbox that is signed in: what the guest has of the tokens comes into it. given: as keeperlink.h says. NULL: it cannot be. */
+static json_t *file_for(const json_t *file, const json_t *given)
+{
+	auto_free struct oauthmsg_given *g = calloc(1, sizeof(*g));
+	json_t *copy = NULL;
+	struct buf out;
+
+	buf_init(&out, SIGNED_IN_FILE_MAX);
+	if (g && take(given, "access", g->access, sizeof(g->access)) >= 0 && take(given, "refresh", g->refresh, sizeof(g->refresh)) >= 0 &&
+	    take(given, "id", g->id, sizeof(g->id)) >= 0 && oauthbody_expand(json_string_value(json_object_get(file, "content")), g, &out) == 0 &&
+	    (copy = json_copy((json_t *)file)))
+		(void)json_object_set_new(copy, "content", json_stringn((const char *)buf_bytes(&out), buf_len(&out)));
+	buf_done(&out);
+	return copy;
 }
 
 /* The agent's files: those that are for a sandbox that is signed in are left out where it is not. NULL: there are none. */
@@ -83,7 +97,8 @@ static json_t *files_for(const struct machine *m)
 
 	json_array_foreach(m->spec->files, i, one) {
 		const char *signin = json_string_value(json_object_get(one, "oauth"));
-		json_t *file = signin && !is_in(netdoor_signed_in(m->net), signin) ? NULL : json_copy(one);
+		const json_t *given = signin ? json_object_get(netdoor_signed_in(m->net), signin) : NULL;
+		json_t *file = !signin ? json_copy(one) : given ? file_for(one, given) : NULL;
 
 		(void)json_object_del(file, "oauth");
 		if (file)

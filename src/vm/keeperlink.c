@@ -129,12 +129,34 @@ static int define(const struct line *l, const json_t *signins, struct err *err)
 	return r == 0 ? secretmsg_decode_ok(in, n, err) : r;
 }
 
+/* What the guest is to have of one; NULL. */
+static json_t *given(const struct line *at, const char *service, const char *sandbox)
+{
+	auto_free struct oauthmsg_request *q = calloc(1, sizeof(*q));
+	auto_free struct oauthmsg_given *g = calloc(1, sizeof(*g));
+	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
+	json_t *ret = NULL;
+	struct buf out;
+	size_t n;
+
+	if (!q || !g || !in)
+		return NULL;
+	q->op = OAUTHMSG_GIVE;
+	(void)str_format(q->service, sizeof(q->service), "%s", service);
+	(void)str_format(q->sandbox, sizeof(q->sandbox), "%s", sandbox);
+	buf_init(&out, KEEPERMSG_MAX_BYTES);
+	if (oauthmsg_encode(q, &out) == 0 && exchange(at, &out, in, &n, NULL) == 0 && oauthmsg_decode_given(in, n, g, NULL) == 0)
+		ret = json_pack("{s:s, s:s, s:s}", "access", g->access, "refresh", g->refresh, "id", g->id);
+	buf_done(&out);
+	return ret;
+}
+
 /* The sign-ins that are in force, which an agent's files may depend on. What cannot be told is none. */
-static json_t *signed_in(const struct line *at)
+static json_t *signed_in(const struct line *at, const char *sandbox)
 {
 	auto_free struct secretmsg_list *l = calloc(1, sizeof(*l));
 	auto_free char *in = malloc(KEEPERMSG_MAX_BYTES);
-	json_t *names = json_array();
+	json_t *all = json_object();
 	struct err err = { 0 };
 	struct buf out;
 	size_t n;
@@ -144,9 +166,9 @@ static json_t *signed_in(const struct line *at)
 	    exchange(at, &out, in, &n, &err) == 0 && secretmsg_decode_list(in, n, l, &err) == 0)
 		for (size_t i = 0; i < l->n; i++)
 			if (l->of[i].refresh[0])
-				(void)json_array_append_new(names, json_string(l->of[i].name));
+				(void)json_object_set_new(all, l->of[i].name, given(at, l->of[i].name, sandbox));
 	buf_done(&out);
-	return names;
+	return all;
 }
 
 static int attach(const struct keepermsg_request *q, const json_t *signins, int cancel, struct keepermsg_reply *ret, json_t **ret_names,
@@ -167,7 +189,7 @@ static int attach(const struct keepermsg_request *q, const json_t *signins, int 
 	if (r < 0)
 		return r;
 	json_decref(*ret_names);
-	*ret_names = signed_in(&l);
+	*ret_names = signed_in(&l, q->sandbox);
 	return TAKE_FD(fd);
 }
 

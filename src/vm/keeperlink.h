@@ -18,7 +18,7 @@
  * with err. Blocks: for a millisecond where a keeper runs, for a tenth of a second
  * where one is started, and never longer than 30 seconds.
  * signins: what can be signed in at inside (wire/oauthdef.h), NULL: nothing. The keeper is told before anybody else has the connection.
- * ret_signed_in: the names of the sign-ins that are in force, an array (owned); may be NULL. */
+ * ret_signed_in: the sign-ins that are in force, an object (owned): by name {"access","refresh","id"}, what the guest is to have ("": none); may be NULL. */
 int keeperlink_attach(const char *sandbox_id, const json_t *signins, char **ret_ca, char ret_hash[KEEPERMSG_HASH], json_t **ret_signed_in,
 		      struct err *err);
 

@@ -50,7 +50,7 @@ pid_t netdoor_pid(const struct netdoor *n);
 const char *netdoor_ca(const struct netdoor *n);
 /* What OpenSSL calls the sandbox's own CA in a directory, borrowed; NULL: it is not in netdoor_ca. */
 const char *netdoor_ca_hash(const struct netdoor *n);
-/* The names of the sign-ins that are in force for the sandbox (docs/secrets.md), an array, borrowed; NULL: not known. */
+/* The sign-ins that are in force for the sandbox, as of keeperlink.h, borrowed; NULL: not known. */
 const json_t *netdoor_signed_in(const struct netdoor *n);
 /* What does not work, in words; NULL where all is well. Borrowed until the loop runs. */
 const char *netdoor_problem(const struct netdoor *n);

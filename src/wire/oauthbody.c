@@ -490,3 +490,67 @@ int oauthbody_sentinel(const struct oauthdef *d, const char *token, bool jwt, ch
 		return -ENOMEM;
 	return str_format(dst, OAUTHMSG_SENTINEL_MAX + 1, "%s.%s.%s", head, claims, d->access) < 0 ? -EMSGSIZE : 0;
 }
+
+/* --- files --- */
+
+#define VARIABLE_MAX 256
+
+static int append_in_string(struct buf *out, const char *s)
+{
+	auto_(json) json_t *v = json_string(s);
+	auto_free char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+
+	return text ? buf_append(out, text + 1, strlen(text) - 2) : -ENOMEM;
+}
+
+/* "CLAIM" or "CLAIM MEMBER"; changed. */
+static int append_claim(const char *token, char *which, struct buf *out)
+{
+	auto_(json) json_t *claims = read_claims(token);
+	char *member = strchr(which, ' ');
+	const json_t *v;
+
+	if (member)
+		*member++ = 0;
+	v = json_object_get(claims, which);
+	if (member)
+		v = json_object_get(v, member);
+	return json_is_string(v) ? append_in_string(out, json_string_value(v)) : 0;
+}
+
+/* -ENOENT: no variable. */
+static int append_variable(char *name, const struct oauthmsg_given *g, struct buf *out)
+{
+	if (str_eq(name, "ACCESS_TOKEN"))
+		return append_in_string(out, g->access);
+	if (str_eq(name, "REFRESH_TOKEN"))
+		return append_in_string(out, g->refresh);
+	if (str_eq(name, "ID_TOKEN"))
+		return append_in_string(out, g->id);
+	return str_starts(name, "ID_TOKEN ") ? append_claim(g->id, name + strlen("ID_TOKEN "), out) : -ENOENT;
+}
+
+int oauthbody_expand(const char *text, const struct oauthmsg_given *g, struct buf *out)
+{
+	char name[VARIABLE_MAX];
+	int r = 0;
+
+	while (*text && r == 0) {
+		size_t plain = strcspn(text, "$"), n = strncmp(text + plain, "${", 2) == 0 ? strcspn(text + plain, "}") : 0;
+
+		r = buf_append(out, text, plain);
+		text += plain;
+		if (r == 0 && n > 2 && n - 2 < sizeof(name) && text[n] == '}') {
+			memcpy(name, text + 2, n - 2);
+			name[n - 2] = 0;
+			r = append_variable(name, g, out);
+			text += r == -ENOENT ? 0 : n + 1;
+			if (r != -ENOENT)
+				continue;
+			r = 0;
+		}
+		if (r == 0 && *text)
+			r = buf_append(out, text++, 1);
+	}
+	return r;
+}

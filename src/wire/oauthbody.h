@@ -61,4 +61,9 @@ int oauthbody_mask(const struct oauthdef *d, const struct oauthbody_bytes *b, co
  * the placeholder. dst has OAUTHMSG_SENTINEL_MAX + 1 bytes. -ENOMEM, -EMSGSIZE. */
 int oauthbody_sentinel(const struct oauthdef *d, const char *token, bool jwt, char *dst);
 
+/* An agent's file for a sandbox that is signed in: text with what the guest has in place of ${ACCESS_TOKEN}, ${REFRESH_TOKEN}, ${ID_TOKEN}, and of
+ * ${ID_TOKEN CLAIM} or ${ID_TOKEN CLAIM MEMBER}, a string of the identity token; each escaped as inside a JSON string, and nothing where there is none.
+ * Any other $ stands for itself. Appended. -ENOMEM, -EMSGSIZE. */
+int oauthbody_expand(const char *text, const struct oauthmsg_given *g, struct buf *out);
+
 #endif

@@ -261,6 +261,19 @@ static bool has_path(const json_t *files, const char *path)
 	return false;
 }
 
+/* A file may be there once for every sandbox, and after that once for those that are signed in, which then counts. */
+static bool is_there(const json_t *files, const json_t *one)
+{
+	const json_t *file;
+	size_t i;
+
+	json_array_foreach(files, i, file)
+		if (json_equal(json_object_get(file, "path"), json_object_get(one, "path")) &&
+		    (!json_object_get(one, "oauth") || json_object_get(file, "oauth")))
+			return true;
+	return false;
+}
+
 static int read_files(const struct ytree *y, const struct field *f, json_t **ret, struct err *err)
 {
 	auto_(json) json_t *list = json_array();
@@ -273,7 +286,7 @@ static int read_files(const struct ytree *y, const struct field *f, json_t **ret
 
 		if (r < 0)
 			return r;
-		if (has_path(list, json_string_value(json_object_get(file, "path")))) {
+		if (is_there(list, file)) {
 			json_decref(file);
 			return err_set(err, ERR_INVALID, EEXIST, "line %u: this file is there twice", m->line);
 		}

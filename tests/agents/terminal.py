@@ -30,11 +30,6 @@ class Terminal:
                 raise AssertionError(f"no {what!r} in {timeout} s: {self.text[-3000:]!r}")
         return time.monotonic() - self.begun
 
-    def wait_new(self, what, timeout):
-        """As wait, of what it writes from now on."""
-        self.text = b""
-        return self.wait(what, timeout)
-
     def until(self, true, timeout):
         """While it writes on; true() is asked at least four times a second."""
         end = time.monotonic() + timeout
@@ -59,6 +54,11 @@ class Terminal:
 
     def type(self, data):
         os.write(self.fd, data)
+
+    def type_new(self, data):
+        """What it wrote before is forgotten."""
+        self.text = b""
+        self.type(data)
 
     def close(self):
         self.process.send_signal(signal.SIGKILL)

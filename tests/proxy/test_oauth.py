@@ -376,6 +376,20 @@ def test_other_grants_are_refused(range_of, world, way, body, kind, reason):
     assert len(world.requests()) == before
 
 
+def test_a_sandbox_is_told_what_it_is_to_have_of_its_own_sign_in(range_of, keeper):
+    """Its supervisor writes an agent's files by that."""
+    one, two = range_of(), range_of()
+    sign_in(one)
+
+    def ask(sandbox, of):
+        with keeper.attach(sandbox)[0] as s:
+            s.send(json.dumps({"op": "oauth-give", "service": "demo-oauth", "sandbox": of}).encode())
+            return json.loads(s.recv(1 << 16))
+    assert ask(one.id, one.id) == {"ok": True, "access": ACCESS, "refresh": REFRESH, "id": None}
+    assert ask(two.id, one.id)["error"]["kind"] == "denied"
+    assert ask(two.id, two.id)["error"]["kind"] == "not_found"
+
+
 def basic(text):
     return f"Authorization: Basic {base64.b64encode(text.encode()).decode()}"
 

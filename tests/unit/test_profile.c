@@ -138,6 +138,12 @@ static void files_stay_at_home(void **state)
 	refused(HEAD "files:\n- {path: ~/x, content: x, mode: \"4755\"}\n", "line 4: 'mode' must be");
 	refused(HEAD "files:\n- {path: ~/x, content: x, mode: \"0111\"}\n", "line 4: 'mode' must be");
 	refused(HEAD "files:\n- {path: ~/x, content: x}\n- {path: ~/x, content: y}\n", "line 5: this file is there twice");
+	refused(HEAD "files:\n- {path: ~/x, content: x, oauth: x-oauth}\n- {path: ~/x, content: y}\n", "line 5: this file is there twice");
+	refused(HEAD "files:\n- {path: ~/x, content: x, oauth: x-oauth}\n- {path: ~/x, content: y, oauth: x-oauth}\n", "line 5: this file is there twice");
+	means(HEAD "files:\n- {path: ~/x, content: x}\n- {path: ~/x, content: y, oauth: x-oauth}\n",
+	      "{\"command\":[\"b\"],\"description\":\"\",\"env\":{},\"files\":[{\"content\":\"x\",\"mode\":\"0644\",\"path\":\"~/x\"},"
+	      "{\"content\":\"y\",\"mode\":\"0644\",\"oauth\":\"x-oauth\",\"path\":\"~/x\"}],\"hosts\":[],\"memory_mib\":0,"
+	      "\"name\":\"a\",\"oauth\":[],\"secrets\":[],\"version\":[]}");
 }
 
 static void yaml_that_is_not_taken(void **state)

@@ -90,7 +90,7 @@ static void attached_is_only_this_sandbox(void **state)
 	b = keeperlink_attach(B, NULL, &ca_b, hash, NULL, &err);
 	c = keeperlink_attach(A, NULL, &again, hash, NULL, &err);
 	assert_true(b >= 0 && c >= 0);
-	assert_true(json_is_array(names) && json_array_size(names) == 0);
+	assert_true(json_is_object(names) && json_object_size(names) == 0);
 	json_decref(names);
 	/* What can be signed in at has been said: nobody says it later. */
 	assert_true(send(a, define, strlen(define), MSG_NOSIGNAL) > 0);
