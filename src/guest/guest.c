@@ -6,6 +6,7 @@
 #include "guest/guest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -24,6 +25,7 @@
 #include "guest/root.h"
 #include "guest/session.h"
 #include "guest/tune.h"
+#include "guest/workspaces.h"
 #include "guest/xdgopen.h"
 
 #define DOOR_TIMEOUT_MS 20000
@@ -56,11 +58,28 @@ static void reap(uv_signal_t *h, int signum)
 	halt_poke(g);
 }
 
+static void nothing(uv_work_t *w)
+{
+}
+
+static void nothing_done(uv_work_t *w, int status)
+{
+}
+
+/* The loop makes its threads with the first work that it is given. */
+static int start_threads(uv_loop_t *loop)
+{
+	static uv_work_t first;
+
+	return uv_queue_work(loop, &first, nothing, nothing_done);
+}
+
 static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 {
 	int r;
 
 	(void)umask(022);
+	(void)mallopt(M_ARENA_MAX, 1); /* a thread's own is made at its first use, which is after the waking */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)reboot(RB_DISABLE_CAD);
 	r = mount_early(err);
@@ -84,6 +103,10 @@ static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 		return err_errno(err, -r, "cannot make an event loop");
 	child->data = g;
 	r = ctl_start(g, io_now_ms() + DOOR_TIMEOUT_MS, err);
+	if (r == 0)
+		r = workspaces_prepare(io_now_ms() + DOOR_TIMEOUT_MS, err);
+	if (r == 0)
+		r = start_threads(&g->loop);
 	return r < 0 ? r : network_open(err);
 }
 

@@ -29,11 +29,17 @@
 #define LAYERS "/sbx/layers"
 #define DISK "/sbx/disk"
 #define ROOT "/sbx/root"
+#define STAGE_OF "sbx/stage" /* seen from the initramfs */
+#define STAGE "/" STAGE_OF
 #define MARK "sbx/disk/files-written" /* seen from the initramfs */
+/* Tables of inodes that are not in use yet are holes of the disk's file: filling them with zeros in the background would only
+ * allocate them. */
+#define DISK_OPTIONS "discard,noinit_itable"
 #define CHECK_TIMEOUT_MS 20000
 
 static int initramfs_fd = -1, root_fd = -1;
 static bool disk_mounted;
+static char own_disk[DISKS_PATH_MAX]; /* the device */
 
 static int mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data,
 		    struct err *err)
@@ -98,12 +104,65 @@ static void warm(void)
 			read_file(path);
 }
 
+/* --- the kernel's file systems, before there is a place for them --- */
+
+static const struct {
+	const char *source, *at, *type;
+	unsigned long flags;
+	const char *data;
+	bool optional;
+} staged[] = {
+	{ "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false },
+	{ "sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false },
+	{ "devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", false },
+	{ "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", false },
+	{ "tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777", false },
+	{ "mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true },
+	{ "tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=20%", false },
+	{ "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot", true },
+};
+
+static void link_dev(void)
+{
+	static const struct {
+		const char *name, *target;
+	} links[] = { { "fd", "/proc/self/fd" },
+		      { "stdin", "/proc/self/fd/0" },
+		      { "stdout", "/proc/self/fd/1" },
+		      { "stderr", "/proc/self/fd/2" } };
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		if (str_format(path, sizeof(path), STAGE "/dev/%s", links[i].name) == 0)
+			(void)!symlink(links[i].target, path);
+}
+
+static int stage(struct err *err)
+{
+	char at[64];
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(staged); i++) {
+		(void)str_format(at, sizeof(at), STAGE "%s", staged[i].at);
+		(void)io_mkdirs(at, 0755); /* where it cannot be made, the mount says so */
+		r = mount_at(staged[i].source, at, staged[i].type, staged[i].flags, staged[i].data, err);
+		if (r < 0 && !staged[i].optional)
+			return r;
+	}
+	link_dev();
+	if ((r = make_dir(STAGE "/run/lock", 01777, err)) < 0 || (r = make_dir(STAGE "/run/sbx", 0700, err)) < 0)
+		return r;
+	(void)chmod(STAGE "/run/lock", 01777);
+	return make_dir(STAGE "/run/user", 0755, err);
+}
+
 int root_prepare(uint64_t deadline_ms, struct err *err)
 {
 	int r;
 
 	if ((r = make_dir(ROOT, 0755, err)) < 0 || (r = make_dir(DISK, 0755, err)) < 0 ||
-	    (r = mount_layer(ROOT_BASE_TARGET, 0, deadline_ms, err)) < 0)
+	    (r = mount_layer(ROOT_BASE_TARGET, 0, deadline_ms, err)) < 0 ||
+	    (r = disks_wait(ROOT_DISK_TARGET, deadline_ms, own_disk, err)) < 0 || (r = stage(err)) < 0)
 		return r;
 	warm();
 	return 0;
@@ -178,21 +237,20 @@ static void forget_blocks(const char *dev)
 		(void)ioctl(fd, BLKFLSBUF, 0);
 }
 
-static int mount_disk(unsigned target, uint64_t deadline_ms, struct err *err)
+static int mount_disk(unsigned target, struct err *err)
 {
-	char dev[DISKS_PATH_MAX];
-	int r = disks_wait(target, deadline_ms, dev, err);
+	const char *dev = own_disk;
+	int r;
 
-	steps_end_of("disk_wait");
-	if (r < 0)
-		return r;
+	if (target != ROOT_DISK_TARGET)
+		return err_set(err, ERR_INVALID, EINVAL, "the disk is not at SCSI target %u", ROOT_DISK_TARGET);
 	forget_blocks(dev);
-	r = mount_at(dev, DISK, "ext4", MS_NOATIME, "discard", err);
+	r = mount_at(dev, DISK, "ext4", MS_NOATIME, DISK_OPTIONS, err);
 	if (r < 0) {
 		console_line("%s; checking it", err->msg);
 		r = check_disk(dev, err);
 		if (r == 0)
-			r = mount_at(dev, DISK, "ext4", MS_NOATIME, "discard", err);
+			r = mount_at(dev, DISK, "ext4", MS_NOATIME, DISK_OPTIONS, err);
 	}
 	if (r < 0)
 		return r;
@@ -228,7 +286,7 @@ int root_mount(const unsigned *layers, size_t nlayers, unsigned disk, uint64_t d
 	if (r < 0)
 		return r;
 	steps_end_of("layers");
-	r = mount_disk(disk, deadline_ms, err);
+	r = mount_disk(disk, err);
 	if (r < 0)
 		return r;
 	steps_end_of("disk");
@@ -249,67 +307,46 @@ int root_switch(struct err *err)
 	return 0;
 }
 
-static const struct {
-	const char *source, *at, *type;
-	unsigned long flags;
-	const char *data;
-	mode_t mode; /* of the mount point where it is missing */
-	bool optional;
-} mounts[] = {
-	{ "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false },
-	{ "sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false },
-	{ "devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", 0755, false },
-	{ "devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", 0755, false },
-	{ "tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777", 0755, false },
-	{ "mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0755, true },
-	{ "tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=20%", 0755, false },
-	{ "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate,memory_recursiveprot",
-	  0, true },
-};
-
 static int make_runtime_dir(const struct user *agent, struct err *err)
 {
 	char path[64];
 	int r;
 
 	(void)str_format(path, sizeof(path), "/run/user/%u", agent->uid);
-	if ((r = make_dir("/run/user", 0755, err)) < 0 || (r = make_dir(path, 0700, err)) < 0)
+	r = make_dir(path, 0700, err);
+	if (r < 0)
 		return r;
 	if (chown(path, agent->uid, agent->gid) < 0)
 		return err_errno(err, errno, "cannot give %s to %s", path, agent->name);
 	return 0;
 }
 
-static void link_dev(void)
+int root_move(const char *from, const char *at, mode_t mode, struct err *err)
 {
-	static const struct {
-		const char *name, *target;
-	} links[] = { { "/dev/fd", "/proc/self/fd" },
-		      { "/dev/stdin", "/proc/self/fd/0" },
-		      { "/dev/stdout", "/proc/self/fd/1" },
-		      { "/dev/stderr", "/proc/self/fd/2" } };
+	int r = move_mount(initramfs_fd, from, AT_FDCWD, at, 0) < 0 ? -errno : 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(links); i++)
-		(void)!symlink(links[i].target, links[i].name);
+	if (r == -ENOENT && (r = io_mkdirs(at, mode)) == 0)
+		r = move_mount(initramfs_fd, from, AT_FDCWD, at, 0) < 0 ? -errno : 0;
+	return r < 0 ? err_errno(err, -r, "cannot mount %s in the sandbox", at) : 0;
 }
 
 int root_populate(const struct user *agent, struct err *err)
 {
-	int r;
+	static const struct {
+		const char *at;
+		mode_t mode; /* of the mount point where it is missing */
+	} trees[] = { { "/proc", 0555 }, { "/sys", 0555 }, { "/dev", 0755 }, { "/run", 0755 } };
+	char from[32];
+	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
-		if (mounts[i].mode && mkdir(mounts[i].at, mounts[i].mode) < 0 && errno != EEXIST)
-			return err_errno(err, errno, "cannot make %s in the sandbox", mounts[i].at);
-		r = mount_at(mounts[i].source, mounts[i].at, mounts[i].type, mounts[i].flags, mounts[i].data, err);
-		if (r < 0 && !mounts[i].optional)
-			return r;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(trees); i++) {
+		(void)str_format(from, sizeof(from), STAGE_OF "%s", trees[i].at);
+		r = root_move(from, trees[i].at, trees[i].mode, err);
 	}
-	link_dev();
+	if (r < 0)
+		return r;
 	if ((mkdir("/tmp", 01777) < 0 && errno != EEXIST) || chmod("/tmp", 01777) < 0)
 		return err_errno(err, errno, "cannot make /tmp in the sandbox");
-	if ((r = make_dir("/run/lock", 01777, err)) < 0 || (r = make_dir("/run/sbx", 0700, err)) < 0)
-		return r;
-	(void)chmod("/run/lock", 01777);
 	return make_runtime_dir(agent, err);
 }
 

@@ -249,6 +249,8 @@ int setup_run(struct setup *s, struct err *err)
 	    (r = ident_hostname(s->hostname, err)) < 0)
 		return r;
 	explicit_bzero(s->entropy, sizeof(s->entropy));
+	if (!s->fs)
+		workspaces_none();
 	steps_end_of("identity");
 	if ((r = root_mount(s->layers, s->nlayers, s->disk, io_now_ms() + DISKS_TIMEOUT_MS, err)) < 0 ||
 	    (r = root_switch(err)) < 0)

@@ -19,31 +19,46 @@
 #include "guest/paths.h"
 #include "guest/ports.h"
 #include "guest/relay.h"
+#include "guest/root.h"
 
 #define FS "/run/sbx/fs"
+#define STAGED "sbx/files" /* seen from the initramfs */
+
+static int fuse_fd = -1, port_fd = -1; /* owned between workspaces_prepare and the relay */
+
+int workspaces_prepare(uint64_t deadline_ms, struct err *err)
+{
+	char options[160];
+
+	port_fd = ports_open("sbx.fs", deadline_ms, err);
+	if (port_fd < 0)
+		return port_fd;
+	fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fuse_fd < 0)
+		return err_errno(err, errno, "cannot open /dev/fuse");
+	(void)str_format(options, sizeof(options),
+			 "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fuse_fd);
+	if (io_mkdirs("/" STAGED, 0700) < 0 || mount("sbx", "/" STAGED, "fuse.sbx", MS_NOSUID | MS_NODEV, options) < 0)
+		return err_errno(err, errno, "cannot mount the file door");
+	return 0;
+}
+
+void workspaces_none(void)
+{
+	(void)umount2("/" STAGED, MNT_DETACH);
+	own_close_p(&fuse_fd);
+	own_close_p(&port_fd);
+}
 
 int workspaces_mount(uint64_t deadline_ms, struct err *err)
 {
-	auto_fd int fuse = -1, port = ports_open("sbx.fs", deadline_ms, err);
-	char options[160];
-	int r;
+	int r = ports_wait_host(port_fd, deadline_ms);
 
-	if (port < 0)
-		return port;
-	r = ports_wait_host(port, deadline_ms);
 	if (r < 0)
 		return err_set(err, r == -ETIMEDOUT ? ERR_TIMEOUT : ERR_INTERNAL, -r,
 			       "the host did not open the file door in time");
-	if (mkdir(FS, 0700) < 0 && errno != EEXIST)
-		return err_errno(err, errno, "cannot make " FS);
-	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (fuse < 0)
-		return err_errno(err, errno, "cannot open /dev/fuse");
-	(void)str_format(options, sizeof(options),
-			 "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fuse);
-	if (mount("sbx", FS, "fuse.sbx", MS_NOSUID | MS_NODEV, options) < 0)
-		return err_errno(err, errno, "cannot mount the file door");
-	return relay_start(TAKE_FD(fuse), TAKE_FD(port), FS, err);
+	r = root_move(STAGED, FS, 0700, err);
+	return r < 0 ? r : relay_start(TAKE_FD(fuse_fd), TAKE_FD(port_fd), FS, err);
 }
 
 int workspaces_nonce(char *ret, size_t size, struct err *err)

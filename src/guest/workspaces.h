@@ -12,7 +12,12 @@
 #include "base/err.h"
 #include "guest/setup.h"
 
-/* Opens the port sbx.fs, mounts it at /run/sbx/fs (nosuid, nodev) and starts the relay. */
+/* Before anything of a sandbox is known: opens the port sbx.fs and mounts the file door (nosuid, nodev) in the initramfs.
+ * The kernel's first request waits there for the relay. */
+int workspaces_prepare(uint64_t deadline_ms, struct err *err);
+/* Lets go of that, where there are no workspaces. */
+void workspaces_none(void);
+/* Waits for the host, brings the mount to /run/sbx/fs and starts the relay. */
 int workspaces_mount(uint64_t deadline_ms, struct err *err);
 /* What the file door's .nonce says: hex digits. */
 int workspaces_nonce(char *ret, size_t size, struct err *err);

@@ -116,8 +116,8 @@ static void machine_args(struct jail *j, const struct shape *s, enum qemu_mode m
 	jail_arg(j, "-initrd");
 	jail_arg(j, "/initrd");
 	jail_arg(j, "-append");
-	/* init_on_free: discard.c. */
-	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t init_on_free=0 tsc=reliable tsc_early_khz=%llu",
+	/* init_on_free: discard.c. lsm: no others have a policy here, yet their hooks are in every path. */
+	jail_arg(j, "console=ttyS0 quiet loglevel=4 panic=-1 reboot=t init_on_free=0 lsm=landlock,yama tsc=reliable tsc_early_khz=%llu",
 		 (unsigned long long)s->tsc_khz);
 }
 
