@@ -55,6 +55,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		assert(fsstate_begin(&again) == 0);
 		COPY_ALL(root, h.nroots)
 		COPY_ALL(node, h.nnodes)
+		for (uint32_t i = 0; i < h.ncontents; i++) {
+			struct fsstate_content c;
+			uint8_t *to = NULL;
+
+			assert(fsstate_get_content(&r, &c) == 0);
+			assert(fsstate_put_content(&again, &c, &to) == 0);
+			if (c.n > 0)
+				memcpy(to, c.bytes, c.n);
+		}
 		COPY_ALL(handle, h.nhandles)
 		COPY_ALL(lock, h.nlocks)
 		COPY_ALL(wait, h.nwaits)

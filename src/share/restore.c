@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/own.h"
@@ -159,6 +161,49 @@ static int restore_node(struct restore *r, struct err *err)
 	return 0;
 }
 
+/* A file without a name goes on in memory, where no other program has it either. */
+static int make_file(const struct fsstate_content *c)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = c->change_s, .tv_nsec = (long)c->change_ns } };
+	auto_fd int fd = memfd_create("removed", MFD_CLOEXEC);
+
+	if (fd < 0 || fchmod(fd, c->mode & 0777) < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)c->n) < 0 || io_write_all(fd, c->bytes, (size_t)c->n) < 0)
+		return -ENOSPC;
+	(void)futimens(fd, times);
+	return TAKE_FD(fd);
+}
+
+static int restore_content(struct restore *r, struct err *err)
+{
+	struct node_table *t = &r->f->tree.nodes;
+	struct fsstate_content c;
+	struct node_key key;
+	struct statx stx;
+	struct node *n;
+	int fd;
+
+	if (fsstate_get_content(&r->reader, &c) < 0)
+		return damaged(err, "a content");
+	n = c.node < t->cap ? t->slots[c.node] : NULL;
+	if (!n || n->fixed || n->parent || n->fd >= 0 || !S_ISREG(n->type))
+		return damaged(err, "a content's file");
+	fd = make_file(&c);
+	if (fd < 0)
+		return err_errno(err, -fd, "cannot make a removed file of the guest again");
+	/* Not found by its key: nothing on the host is this file. */
+	node_unhash(t, n);
+	if (tree_statx(fd, "", &stx) == 0) {
+		key = tree_key(&stx, n->key.root, n->key.readonly);
+		n->key = key;
+	}
+	node_set_fd(t, n, fd);
+	r->report.kept++;
+	r->report.gone--;
+	return 0;
+}
+
 /* ---- open files ---- */
 
 /* Whether the file that is open is not the one, or not as it was. */
@@ -198,7 +243,7 @@ static int restore_handle(struct restore *r, struct err *err)
 	if (fs_reopen(f, h) < 0)
 		r->report.lost_handles++;
 	else
-		h->stale = !h->dir && has_changed(h, &s);
+		h->stale = !h->dir && (n->parent || n->fixed) && has_changed(h, &s);
 	r->report.stale_handles += h->stale;
 	if (s.lock != FSSTATE_FLOCK_NONE)
 		r->report.locks++;
@@ -270,6 +315,8 @@ static int restore_all(struct restore *r, struct err *err)
 
 	if (e == 0)
 		e = each(r, r->head.nnodes, restore_node, err);
+	if (e == 0)
+		e = each(r, r->head.ncontents, restore_content, err);
 	if (e == 0)
 		e = each(r, r->head.nhandles, restore_handle, err);
 	if (e == 0)

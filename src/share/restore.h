@@ -6,7 +6,7 @@
  * Files are found by their places below the roots of this configuration, and nothing of the state decides what may be
  * written. The host may have changed them meanwhile: a node stands for what is at its place now, where that is of the same
  * type; otherwise it answers ESTALE, until the guest meets the very file under another name. An open file is opened again,
- * without O_TRUNC; one that cannot be answers ESTALE. Pages of a file that a program has mapped are never asked for again, so
+ * without O_TRUNC; what had no name any more is a file in memory with the content that was saved; what cannot be opened answers ESTALE. Pages of a file that a program has mapped are never asked for again, so
  * that the guest's kernel is told of those that the host has changed. A lock that cannot be had is lost. Requests for locks wait on.
  */
 #ifndef SBX_SHARE_RESTORE_H
@@ -16,7 +16,7 @@
 #include "share/fs.h"
 
 struct restore_report {
-	size_t nodes, replaced, gone; /* replaced: another file has that name now; gone: none, or of another type */
+	size_t nodes, replaced, gone, kept; /* kept: in memory, because it has no name; replaced: another file has that name now; gone: none, or of another type */
 	size_t handles, lost_handles, stale_handles; /* stale: the file's content is not the one that it was */
 	size_t locks, lost_locks;
 	size_t waits;

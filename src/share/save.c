@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "base/str.h"
@@ -66,6 +67,92 @@ static int save_nodes(const struct node_table *t, bool *done, const struct node 
 	return r;
 }
 
+/* A node whose name leads to another file now has none: what the guest has open is not what stands there. */
+static void settle(struct fs *f)
+{
+	for (size_t i = 0; i < f->handles.cap; i++) {
+		const struct handle *h = f->handles.slots[i];
+		struct node *n = h ? h->node : NULL;
+		struct node_key now;
+		struct statx stx;
+		int fd;
+
+		if (!n || !n->parent || h->fd < 0)
+			continue;
+		fd = tree_fd(&f->tree, n->parent);
+		if (fd < 0 || tree_statx(fd, n->name, &stx) < 0) {
+			node_displace(&f->tree.nodes, n);
+			continue;
+		}
+		now = tree_key(&stx, n->key.root, n->key.readonly);
+		if (now.dev != n->key.dev || now.ino != n->key.ino || now.birth_s != n->key.birth_s ||
+		    now.birth_ns != n->key.birth_ns)
+			node_displace(&f->tree.nodes, n);
+	}
+}
+
+static void read_whole(int fd, uint8_t *bytes, size_t n)
+{
+	size_t have = 0;
+
+	while (have < n) {
+		ssize_t r = pread(fd, bytes + have, n - have, (off_t)have);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			break;
+		have += (size_t)r;
+	}
+	/* What cannot be read is as a hole. */
+	memset(bytes + have, 0, n - have);
+}
+
+/* 1: written, 0: it will be lost. One that has other names is lost, too: a copy would not be that file. */
+static int save_content(struct fs *f, struct node *n, size_t room, struct buf *out)
+{
+	auto_fd int fd = tree_open(&f->tree, n, O_RDONLY);
+	struct fsstate_content c = { .node = n->index };
+	struct statx stx;
+	uint8_t *bytes;
+	int r;
+
+	if (fd < 0 || tree_statx(fd, "", &stx) < 0 || stx.stx_nlink > 0 || stx.stx_size > room)
+		return 0;
+	c.mode = stx.stx_mode & 07777;
+	c.change_s = stx.stx_mtime.tv_sec;
+	c.change_ns = stx.stx_mtime.tv_nsec;
+	c.n = stx.stx_size;
+	r = fsstate_put_content(out, &c, &bytes);
+	if (r < 0)
+		return r;
+	if (c.n > 0)
+		read_whole(fd, bytes, (size_t)c.n);
+	return 1;
+}
+
+/* kept: a flag per slot, of those that are written. */
+static int save_contents(struct fs *f, bool *kept, struct buf *out, uint32_t *ret_n)
+{
+	const struct node_table *t = &f->tree.nodes;
+	size_t room = FSSTATE_MAX_KEPT;
+
+	*ret_n = 0;
+	for (size_t i = 1; i < t->cap; i++) {
+		struct node *n = t->slots[i];
+		size_t before = buf_len(out);
+		int r = n && !n->fixed && !n->parent && n->handles && S_ISREG(n->type) ? save_content(f, n, room, out) : 0;
+
+		if (r < 0)
+			return r;
+		kept[i] = r > 0;
+		*ret_n += kept[i];
+		if (kept[i])
+			room -= buf_len(out) - before < room ? buf_len(out) - before : room;
+	}
+	return 0;
+}
+
 static int save_handle(struct fs *f, const struct handle *h, struct buf *out)
 {
 	struct fsstate_handle s = { .index = h->index, .gen = h->gen, .node = h->node->index, .flags = (uint32_t)h->flags,
@@ -88,7 +175,7 @@ static int save_handle(struct fs *f, const struct handle *h, struct buf *out)
 	return fsstate_put_handle(out, &s);
 }
 
-static int save_handles(struct fs *f, struct buf *out, uint32_t *ret_n, size_t *ret_lost)
+static int save_handles(struct fs *f, const bool *kept, struct buf *out, uint32_t *ret_n, size_t *ret_lost)
 {
 	int r = 0;
 
@@ -101,7 +188,7 @@ static int save_handles(struct fs *f, struct buf *out, uint32_t *ret_n, size_t *
 			continue;
 		r = save_handle(f, h, out);
 		++*ret_n;
-		*ret_lost += !h->node->fixed && !h->node->parent;
+		*ret_lost += !h->node->fixed && !h->node->parent && !kept[h->node->index];
 	}
 	return r;
 }
@@ -121,8 +208,9 @@ static int save_all(struct fs *f, struct buf *out, size_t *ret_lost)
 	struct fsstate_head head = { .nroots = (uint32_t)f->config.nroots, .handle_gen = highest(f->handles.gens, f->handles.cap),
 				     .node_gen = highest(t->gens, t->cap) };
 	auto_free bool *done = calloc(t->cap, sizeof(*done));
+	auto_free bool *kept = calloc(t->cap, sizeof(*kept));
 	auto_free const struct node **way = calloc(t->used + 1, sizeof(*way));
-	int r = done && way ? fsstate_begin(out) : -ENOMEM;
+	int r = done && kept && way ? fsstate_begin(out) : -ENOMEM;
 
 	memcpy(head.offer, f->door.offer, sizeof(head.offer));
 	memcpy(head.agreed, f->door.agreed, sizeof(head.agreed));
@@ -131,7 +219,9 @@ static int save_all(struct fs *f, struct buf *out, size_t *ret_lost)
 	if (r == 0)
 		r = save_nodes(t, done, way, out, &head.nnodes);
 	if (r == 0)
-		r = save_handles(f, out, &head.nhandles, ret_lost);
+		r = save_contents(f, kept, out, &head.ncontents);
+	if (r == 0)
+		r = save_handles(f, kept, out, &head.nhandles, ret_lost);
 	if (r == 0)
 		r = locks_save(f, out, &head.nlocks, &head.nwaits);
 	return r == 0 ? fsstate_end(out, &head) : r;
@@ -144,6 +234,7 @@ int save_state(struct fs *f, struct buf *out, size_t *ret_lost, struct err *err)
 
 	if (!door_is_still(&f->door))
 		return err_set(err, ERR_CONFLICT, EBUSY, "the guest does not hold its file door");
+	settle(f);
 	r = save_all(f, out, &lost);
 	if (r < 0)
 		return err_errno(err, -r, "cannot write down what the guest has open");

@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "share/fs.h"
 
-/* out is empty, with a maximum of FSSTATE_MAX_BYTES. *ret_lost: open files that have no name any more, and cannot be
- * opened again. ERR_CONFLICT where the guest's relay has not asked for silence: something might be under way. */
+/* out is empty, with a maximum of FSSTATE_MAX_BYTES. The content of open files without a name is written, too, up to
+ * FSSTATE_MAX_KEPT. *ret_lost: open files that have no name any more and whose content is not written. ERR_CONFLICT where the guest's relay has not asked for silence: something might be under way. */
 int save_state(struct fs *f, struct buf *out, size_t *ret_lost, struct err *err);
 
 #endif

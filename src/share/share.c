@@ -48,8 +48,8 @@ static int go_on(struct fs *f, struct err *err)
 
 	own_close_p(&f->config.state_fd);
 	if (r == 0)
-		log_info("event=restored nodes=%zu replaced=%zu gone=%zu handles=%zu lost_handles=%zu stale_handles=%zu locks=%zu lost_locks=%zu "
-			 "waits=%zu", n.nodes, n.replaced, n.gone, n.handles, n.lost_handles, n.stale_handles, n.locks, n.lost_locks, n.waits);
+		log_info("event=restored nodes=%zu replaced=%zu gone=%zu kept=%zu handles=%zu lost_handles=%zu stale_handles=%zu locks=%zu lost_locks=%zu "
+			 "waits=%zu", n.nodes, n.replaced, n.gone, n.kept, n.handles, n.lost_handles, n.stale_handles, n.locks, n.lost_locks, n.waits);
 	return r;
 }
 

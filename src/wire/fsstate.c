@@ -15,7 +15,7 @@
 #define VERSION 1U
 /* magic, version, CRC, length; then what the CRC covers: counts, generations, the agreement, the records. */
 #define COVERED 24U
-#define HEAD_BYTES (COVERED + 7 * 4 + 2 * FSSTATE_INIT_BYTES)
+#define HEAD_BYTES (COVERED + 8 * 4 + 2 * FSSTATE_INIT_BYTES)
 
 /* ---- numbers ---- */
 
@@ -141,6 +141,11 @@ static bool node_ok(const struct fsstate_node *n)
 	       (n->parent > 0 ? component(n->name, len) : len == 0);
 }
 
+static bool content_ok(const struct fsstate_content *c)
+{
+	return (c->mode & ~07777) == 0 && c->n <= FSSTATE_MAX_KEPT;
+}
+
 static bool handle_ok(const struct fsstate_handle *h)
 {
 	return (h->flags & ~(uint32_t)(O_ACCMODE | O_SYNC)) == 0 && (h->flags & O_ACCMODE) != O_ACCMODE &&
@@ -154,7 +159,8 @@ static bool lock_ok(const struct fsstate_lock *l)
 
 static bool counts_ok(const struct fsstate_head *h)
 {
-	return h->nroots <= FSSTATE_MAX_ROOTS && h->nnodes <= FSSTATE_MAX_NODES && h->nhandles <= FSSTATE_MAX_HANDLES &&
+	return h->nroots <= FSSTATE_MAX_ROOTS && h->nnodes <= FSSTATE_MAX_NODES &&
+	       h->ncontents <= FSSTATE_MAX_HANDLES && h->nhandles <= FSSTATE_MAX_HANDLES &&
 	       h->nlocks <= FSSTATE_MAX_LOCKS && h->nwaits <= FSSTATE_MAX_WAITS;
 }
 
@@ -193,6 +199,32 @@ int fsstate_put_node(struct buf *out, const struct fsstate_node *n)
 	put(&o, len, 1);
 	put_bytes(&o, n->name, len);
 	return buf_append(out, o.bytes, o.n);
+}
+
+int fsstate_put_content(struct buf *out, const struct fsstate_content *c, uint8_t **ret_bytes)
+{
+	struct out o = { .n = 0 };
+	uint8_t *bytes;
+	int r;
+
+	if (!content_ok(c))
+		return -EINVAL;
+	put(&o, c->node, 4);
+	put(&o, c->mode, 2);
+	put(&o, (uint64_t)c->change_s, 8);
+	put(&o, c->change_ns, 4);
+	put(&o, c->n, 8);
+	if (buf_room(out) < o.n + c->n)
+		return -EMSGSIZE;
+	r = buf_append(out, o.bytes, o.n);
+	if (r < 0)
+		return r;
+	bytes = buf_reserve(out, (size_t)c->n);
+	if (!bytes && c->n > 0)
+		return -ENOMEM;
+	buf_commit(out, (size_t)c->n);
+	*ret_bytes = bytes;
+	return 0;
 }
 
 int fsstate_put_handle(struct buf *out, const struct fsstate_handle *h)
@@ -250,6 +282,7 @@ int fsstate_end(struct buf *out, const struct fsstate_head *head)
 		return -EMSGSIZE;
 	put(&o, head->nroots, 4);
 	put(&o, head->nnodes, 4);
+	put(&o, head->ncontents, 4);
 	put(&o, head->nhandles, 4);
 	put(&o, head->nlocks, 4);
 	put(&o, head->nwaits, 4);
@@ -293,6 +326,22 @@ int fsstate_get_node(struct fsstate_reader *r, struct fsstate_node *ret)
 	len = get_small(r, FSSTATE_MAX_NAME, &bad);
 	get_bytes(r, ret->name, len, &bad);
 	return bad || strlen(ret->name) != len || !node_ok(ret) ? -EBADMSG : 0;
+}
+
+int fsstate_get_content(struct fsstate_reader *r, struct fsstate_content *ret)
+{
+	bool bad = false;
+
+	*ret = (struct fsstate_content){ .node = get32(r, &bad) };
+	ret->mode = (uint16_t)get(r, 2, &bad);
+	ret->change_s = (int64_t)get(r, 8, &bad);
+	ret->change_ns = get32(r, &bad);
+	ret->n = get(r, 8, &bad);
+	if (bad || !content_ok(ret) || ret->n > (uint64_t)(r->end - r->at))
+		return -EBADMSG;
+	ret->bytes = r->at;
+	r->at += ret->n;
+	return 0;
 }
 
 int fsstate_get_handle(struct fsstate_reader *r, struct fsstate_handle *ret)
@@ -339,6 +388,7 @@ static int walk(struct fsstate_reader r, const struct fsstate_head *h)
 {
 	struct fsstate_root root;
 	struct fsstate_node node;
+	struct fsstate_content content;
 	struct fsstate_handle handle;
 	struct fsstate_lock lock;
 	struct fsstate_wait wait;
@@ -348,6 +398,8 @@ static int walk(struct fsstate_reader r, const struct fsstate_head *h)
 		e = fsstate_get_root(&r, &root);
 	for (uint32_t i = 0; e == 0 && i < h->nnodes; i++)
 		e = fsstate_get_node(&r, &node);
+	for (uint32_t i = 0; e == 0 && i < h->ncontents; i++)
+		e = fsstate_get_content(&r, &content);
 	for (uint32_t i = 0; e == 0 && i < h->nhandles; i++)
 		e = fsstate_get_handle(&r, &handle);
 	for (uint32_t i = 0; e == 0 && i < h->nlocks; i++)
@@ -380,6 +432,7 @@ int fsstate_open(const uint8_t *bytes, size_t n, struct fsstate_head *ret, struc
 		return -EBADMSG;
 	h.nroots = get32(&r, &bad);
 	h.nnodes = get32(&r, &bad);
+	h.ncontents = get32(&r, &bad);
 	h.nhandles = get32(&r, &bad);
 	h.nlocks = get32(&r, &bad);
 	h.nwaits = get32(&r, &bad);

@@ -4,7 +4,7 @@
  * kernel, and every number that the kernel holds (nodes, open files), with what it stands for. No I/O.
  *
  *   head       magic and version, length and CRC-32 of all the rest, the counts, the agreement
- *   records    the roots, nodes, open files, locks, lock requests that wait, in this order
+ *   records    the roots, nodes, contents, open files, locks, lock requests that wait, in this order
  *
  * All numbers are little-endian. A node comes after its parent, so that the places can form no circle. Where the bytes
  * decode they are written again as they were.
@@ -28,13 +28,15 @@
 #define FSSTATE_MAX_HANDLES 65536U
 #define FSSTATE_MAX_LOCKS 65536U
 #define FSSTATE_MAX_WAITS 1024U
+/* The contents of all files without a name together. */
+#define FSSTATE_MAX_KEPT ((size_t)128 << 20)
 #define FSSTATE_MAX_NAME 255U
 /* struct fuse_init_in, fuse_init_out and fuse_lk_in of linux/fuse.h. */
 #define FSSTATE_INIT_BYTES 64U
 #define FSSTATE_LK_BYTES 48U
 
 struct fsstate_head {
-	uint32_t nroots, nnodes, nhandles, nlocks, nwaits;
+	uint32_t nroots, nnodes, ncontents, nhandles, nlocks, nwaits;
 	uint32_t node_gen, handle_gen; /* no number with a higher generation was given out */
 	uint8_t offer[FSSTATE_INIT_BYTES], agreed[FSSTATE_INIT_BYTES]; /* FUSE_INIT and its answer */
 };
@@ -59,6 +61,16 @@ struct fsstate_node {
 	uint64_t nlookup;
 	struct fsstate_id id;
 	char name[FSSTATE_MAX_NAME + 1]; /* one component; empty where parent is 0 */
+};
+
+/* What is in a file that has no name any more, and would be gone. */
+struct fsstate_content {
+	uint32_t node;
+	uint16_t mode; /* permission bits */
+	int64_t change_s; /* of its content */
+	uint32_t change_ns;
+	uint64_t n;
+	const uint8_t *bytes; /* n; borrowed from what is read */
 };
 
 enum fsstate_flock { FSSTATE_FLOCK_NONE, FSSTATE_FLOCK_SHARED, FSSTATE_FLOCK_EXCLUSIVE };
@@ -93,6 +105,8 @@ struct fsstate_wait {
 int fsstate_begin(struct buf *out);
 int fsstate_put_root(struct buf *out, const struct fsstate_root *r);
 int fsstate_put_node(struct buf *out, const struct fsstate_node *n);
+/* *ret_bytes: where its n bytes go, before anything else is put; c->bytes does not matter. */
+int fsstate_put_content(struct buf *out, const struct fsstate_content *c, uint8_t **ret_bytes);
 int fsstate_put_handle(struct buf *out, const struct fsstate_handle *h);
 int fsstate_put_lock(struct buf *out, const struct fsstate_lock *l);
 int fsstate_put_wait(struct buf *out, const struct fsstate_wait *w);
@@ -109,6 +123,7 @@ int fsstate_open(const uint8_t *bytes, size_t n, struct fsstate_head *ret, struc
 /* 0 or -EBADMSG. */
 int fsstate_get_root(struct fsstate_reader *r, struct fsstate_root *ret);
 int fsstate_get_node(struct fsstate_reader *r, struct fsstate_node *ret);
+int fsstate_get_content(struct fsstate_reader *r, struct fsstate_content *ret);
 int fsstate_get_handle(struct fsstate_reader *r, struct fsstate_handle *ret);
 int fsstate_get_lock(struct fsstate_reader *r, struct fsstate_lock *ret);
 int fsstate_get_wait(struct fsstate_reader *r, struct fsstate_wait *ret);

@@ -366,20 +366,75 @@ class HostChanges(Case):
         self.assertEqual([self.node("a"), self.node("b")], [a, b])
 
     def test_unlinked_but_open(self):
-        (self.h / "f").write_text("will be lost")
+        """Its content is kept, for as long as it is open."""
+        (self.h / "f").write_text("nobody else has it")
         (self.h / "g").write_text("stays")
         self.begin()
         node, other = self.node("f"), self.node("g")
-        handle, kept = self.client.open(node, os.O_RDWR), self.client.open(other)
+        handle, kept, reading = self.client.open(node, os.O_RDWR), self.client.open(other), self.client.open(node)
         self.assertEqual(self.client.call(f.UNLINK, self.root, f.name("f"))[0], 0)
-        self.assertEqual(self.client.read(node, handle), b"will be lost")
-        self.assertEqual(self.pause(), 1)
-        self.assertEqual(self.client.read(node, handle), -errno.ESTALE)
+        (self.h / "f").write_text("not this one")
+        for text in (b"nobody else has it", b"NOBODY else has it"):
+            self.assertEqual(self.client.read(node, handle), text)
+            self.assertEqual(self.pause(), 0)
+            self.assertEqual(self.client.read(node, handle), text)
+            report = self.host.report()
+            self.assertEqual((report["kept"], report["gone"], report["stale_handles"]), (1, 0, 0))
+            self.assertEqual(self.client.read(node, reading), text)
+            self.assertEqual(self.size(node), 18)
+            self.assertEqual(self.client.write(node, handle, b"NOBODY"), 0)
+            self.assertEqual(self.client.write(node, reading, b"x"), errno.EBADF)
+        self.assertNotEqual(self.node("f"), node)
+        self.assertEqual((self.h / "f").read_text(), "not this one")
         self.assertEqual(self.client.read(other, kept), b"stays")
-        # lost once, and still counted
-        self.assertEqual(self.pause(), 1)
-        self.assertEqual(self.client.read(node, handle), -errno.ESTALE)
+        self.assertEqual(self.client.call(f.SETLK, node, lock(handle, 1))[0], 0)
+        self.assertEqual(self.pause(), 0)
+        self.assertEqual(self.client.call(f.SETLK, node, lock(reading, 2, kind=READ_LOCK))[0], errno.EAGAIN)
         self.assertEqual(self.release(node, handle), 0)
+        self.assertEqual(self.release(node, reading), 0)
+        self.pause()
+        self.client.alive()
+        self.assertEqual(self.host.report()["kept"], 0)
+
+    def test_replaced_while_it_was_open(self):
+        """What the guest has open when the host replaces it is the old one, also after a pause."""
+        (self.h / "f").write_text("old")
+        self.begin()
+        node = self.node("f")
+        handle = self.client.open(node)
+        (self.h / "next").write_text("new")
+        os.rename(self.h / "next", self.h / "f")
+        self.assertEqual(self.client.read(node, handle), b"old")
+        self.assertEqual(self.pause(), 0)
+        self.assertEqual(self.client.read(node, handle), b"old")
+        now = self.node("f")
+        self.assertNotEqual(now, node)
+        self.assertEqual(self.client.read(now, self.client.open(now)), b"new")
+
+    def test_without_its_name_and_lost(self):
+        """Not kept: what has other names, because a copy would not be that file; what is too large; directories."""
+        for name in ("linked", "large"):
+            (self.h / name).write_text("text")
+        os.link(self.h / "linked", self.h / "other name")
+        os.truncate(self.h / "large", (128 << 20) + 1)
+        (self.h / "dir").mkdir()
+        self.begin()
+        nodes = [self.node(name) for name in ("linked", "large")]
+        handles = [self.client.open(node, os.O_RDWR) for node in nodes]
+        dir_node = self.node("dir")
+        dir_handle = self.client.open(dir_node, opcode=f.OPENDIR)
+        for name in ("linked", "large"):
+            self.assertEqual(self.client.call(f.UNLINK, self.root, f.name(name))[0], 0)
+        self.assertEqual(self.client.call(f.RMDIR, self.root, f.name("dir"))[0], 0)
+        self.assertEqual(self.pause(), 3)
+        for node, handle in zip(nodes, handles):
+            self.assertEqual(self.client.read(node, handle), -errno.ESTALE)
+        self.assertEqual(self.client.read(dir_node, dir_handle, opcode=f.READDIR), -errno.ESTALE)
+        # lost once, and still counted
+        self.assertEqual(self.pause(), 3)
+        for node, handle in zip(nodes, handles):
+            self.assertEqual(self.release(node, handle), 0)
+        self.assertEqual(self.release(dir_node, dir_handle, f.RELEASEDIR), 0)
         self.assertEqual(self.pause(), 0)
 
     def test_what_may_be_written_is_not_in_the_state(self):
@@ -610,7 +665,7 @@ class Refused(Case):
         state, _ = self.save()
         state.seek(0)
         good = state.read()
-        head, root = 24 + 7 * 4 + 128, 37
+        head, root = 24 + 8 * 4 + 128, 37
         first = head + root
         second = first + 4 * 3 + 2 + 1 + 8 + 36 + 1 + len("d")
         handle = second + 4 * 3 + 2 + 1 + 8 + 36 + 1 + len("f")
@@ -622,8 +677,8 @@ class Refused(Case):
                                 ("name with a slash", second - 1, b"/"), ("type", first + 14, b"\x03"),
                                 ("handle of nobody", handle + 8, struct.pack("=I", 12345)),
                                 ("handle of a directory", handle + 16, b"\1"), ("flags", handle + 12, struct.pack("=I", os.O_TRUNC)),
-                                ("count of nodes", 28, struct.pack("=I", 3)), ("huge count", 28, struct.pack("=I", 0xffffffff)),
-                                ("count of handles", 32, struct.pack("=I", 0))):
+                                ("count of nodes", 28, struct.pack("=I", 3)), ("a content", 32, struct.pack("=I", 1)), ("huge count", 28, struct.pack("=I", 0xffffffff)),
+                                ("count of handles", 36, struct.pack("=I", 0))):
             with self.subTest(what):
                 bad = bytearray(good)
                 bad[at:at + len(value)] = value

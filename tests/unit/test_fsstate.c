@@ -27,7 +27,9 @@ static struct fsstate_node node_of(const char *name)
 
 static void write_all(struct buf *b)
 {
-	struct fsstate_head h = { .nroots = 1, .nnodes = 2, .nhandles = 1, .nlocks = 1, .nwaits = 1, .node_gen = 5, .handle_gen = 6 };
+	struct fsstate_head h = { .nroots = 1, .nnodes = 2, .ncontents = 1, .nhandles = 1, .nlocks = 1, .nwaits = 1, .node_gen = 5, .handle_gen = 6 };
+	const struct fsstate_content kept = { .node = 9, .mode = 0640, .change_s = 1, .change_ns = 2, .n = 3 };
+	uint8_t *bytes;
 	struct fsstate_node a = node_of("a name with \xff and spaces"), lost = node_of("");
 
 	lost.parent = 0;
@@ -38,6 +40,8 @@ static void write_all(struct buf *b)
 	assert_int_equal(fsstate_put_root(b, &root), 0);
 	assert_int_equal(fsstate_put_node(b, &a), 0);
 	assert_int_equal(fsstate_put_node(b, &lost), 0);
+	assert_int_equal(fsstate_put_content(b, &kept, &bytes), 0);
+	memcpy(bytes, "abc", 3);
 	assert_int_equal(fsstate_put_handle(b, &opened), 0);
 	assert_int_equal(fsstate_put_lock(b, &range), 0);
 	assert_int_equal(fsstate_put_wait(b, &waiting), 0);
@@ -50,6 +54,7 @@ static void test_round(void **state)
 	struct fsstate_head h;
 	struct fsstate_root root2;
 	struct fsstate_node node;
+	struct fsstate_content content;
 	struct fsstate_handle handle;
 	struct fsstate_lock lock;
 	struct fsstate_wait wait;
@@ -69,6 +74,9 @@ static void test_round(void **state)
 	assert_true(node.nlookup == 1ULL << 40 && node.id.dev == id.dev && node.id.birth_s == -4);
 	assert_int_equal(fsstate_get_node(&r, &node), 0);
 	assert_true(node.parent == 0 && node.name[0] == 0);
+	assert_int_equal(fsstate_get_content(&r, &content), 0);
+	assert_true(content.node == 9 && content.mode == 0640 && content.change_ns == 2 && content.n == 3);
+	assert_memory_equal(content.bytes, "abc", 3);
 	assert_int_equal(fsstate_get_handle(&r, &handle), 0);
 	assert_true(handle.flags == (O_RDWR | O_SYNC) && handle.lock == FSSTATE_FLOCK_SHARED && !handle.dir);
 	assert_true(handle.change_s == -5 && handle.change_ns == 6 && handle.bytes == 7 && handle.node == 9);
@@ -110,6 +118,7 @@ static void test_not_written(void **state)
 	struct fsstate_lock l = range;
 	struct fsstate_head head = { .nnodes = FSSTATE_MAX_NODES + 1 };
 	struct fsstate_node n;
+	uint8_t *bytes;
 	struct buf b;
 
 	buf_init(&b, 4096);
@@ -128,6 +137,9 @@ static void test_not_written(void **state)
 	n = node_of("no type");
 	n.type = 0;
 	assert_int_equal(fsstate_put_node(&b, &n), -EINVAL);
+	assert_int_equal(fsstate_put_content(&b, &(struct fsstate_content){ .n = FSSTATE_MAX_KEPT + 1 }, &bytes), -EINVAL);
+	assert_int_equal(fsstate_put_content(&b, &(struct fsstate_content){ .n = 5000 }, &bytes), -EMSGSIZE);
+	assert_int_equal(fsstate_put_content(&b, &(struct fsstate_content){ .mode = 010000 }, &bytes), -EINVAL);
 	h.flags = O_RDWR | O_TRUNC;
 	assert_int_equal(fsstate_put_handle(&b, &h), -EINVAL);
 	h.flags = O_ACCMODE;
