@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/detached.h"
 #include "wire/portmap.h"
 
 struct values {
@@ -69,6 +71,24 @@ static void print_ports(const json_t *list)
 	}
 }
 
+/* Those that sbx attach can attach to. */
+static void print_sessions(const json_t *list)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one) {
+		const char *program = cli_str(one, "program");
+		char shown[100];
+
+		if (json_is_true(json_object_get(one, "attached")))
+			continue;
+		str_escape(shown, sizeof(shown), program, strlen(program));
+		(void)printf("%-12s %lld detached%s: %s\n", "", (long long)json_integer_value(json_object_get(one, "id")),
+			     json_is_true(json_object_get(one, "ended")) ? ", ended" : "", shown);
+	}
+}
+
 static void print(const json_t *v)
 {
 	const json_t *limits = json_object_get(v, "limits"), *w;
@@ -91,6 +111,7 @@ static void print(const json_t *v)
 	line("Accelerator:", cli_str(v, "accel"));
 	line("Kernel:", cli_str(v, "guest_release"));
 	(void)printf("%-12s %lld\n", "Sessions:", (long long)json_integer_value(json_object_get(v, "sessions")));
+	print_sessions(json_object_get(v, "session_list"));
 	if (json_integer_value(json_object_get(v, "opens")) > 0)
 		(void)printf("%-12s %lld (sbx open %s)\n", "URLs:", (long long)json_integer_value(json_object_get(v, "opens")), cli_str(v, "name"));
 	line("Keep:", json_is_true(json_object_get(v, "keep")) ? "yes" : "no");
@@ -100,6 +121,19 @@ static void print(const json_t *v)
 	/* Names only: values may be secret, and --json has them. */
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(v, "env"), name, value)
 		(void)printf("%-12s %s\n", i++ ? "" : "Variables:", name);
+}
+
+static void add_sessions(struct cli *c, json_t *v)
+{
+	auto_(json) json_t *list = NULL;
+	char socket[4096];
+
+	if (!v || !str_eq(cli_str(v, "state"), "running") ||
+	    str_format(socket, sizeof(socket), "%s/vm/%s.sock", c->dirs.runtime, cli_str(v, "id")) < 0)
+		return;
+	if (detached_list(c, cli_str(v, "name"), socket, &list) == 0)
+		(void)json_object_set(v, "session_list", list);
+	c->err = (struct err){ 0 };
 }
 
 static int run(struct cli *c, const struct cmd_args *a, void *values)
@@ -116,6 +150,7 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 	if (api_target(c, target, sizeof(target), a->pos[0], "/status") < 0 || api_get(c, target, &status) < 0)
 		c->err = (struct err){ 0 };
 	all = merge(sandbox, status);
+	add_sessions(c, all);
 	if (!all)
 		return err_set(&c->err, ERR_INTERNAL, ENOMEM, "out of memory");
 	if (((struct values *)values)->json)

@@ -22,6 +22,8 @@ struct session_spec {
 int session_boot(struct cli *c, const char *name, char *dst, size_t size);
 /* Boots and runs to the end; results as of attach_run. A sandbox that was just stopping is started anew. */
 int session_run(struct cli *c, const struct session_spec *s);
+/* The connection of a session broke: c->err says that the sandbox was paused where it was. Negative. */
+int session_lost(struct cli *c, const char *name);
 /* A START record: argv (stolen), variables (stolen, may be NULL), tty. NULL on -ENOMEM. */
 json_t *session_start_record(json_t *argv, json_t *env, bool tty);
 

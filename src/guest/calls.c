@@ -22,6 +22,7 @@
 #include "guest/opens.h"
 #include "guest/quiet.h"
 #include "guest/relay.h"
+#include "guest/session.h"
 #include "guest/setup.h"
 
 /* Past this the file door is given up, which ends whatever the setup waits for. */
@@ -220,13 +221,20 @@ static void wake_finished(uv_work_t *w, int status)
 
 	c->busy--;
 	c->guest->quiet = c->guest->turning = false;
-	if (c->err.kind == ERR_NONE && !(reply = quiet_reply(&c->guest->setup, c->wake)))
+	if (c->err.kind == ERR_NONE && !(reply = quiet_reply(&c->guest->setup, c->wake, sessions_detached(c->guest))))
 		(void)err_errno(&c->err, ENOMEM, "wake");
 	if (c->err.kind != ERR_NONE)
 		answer_error(c, 500, &c->err);
 	else
 		answer(c, 200, reply);
 	unref(c);
+}
+
+static void run_sessions(struct call *c)
+{
+	auto_free char *text = sessions_list(c->guest);
+
+	answer(c, 200, text ? text : "{\"sessions\":[]}");
 }
 
 static void run_wake(struct call *c)
@@ -382,7 +390,8 @@ struct ctl_stream *calls_new(struct guest *g, struct h2_stream *s, const struct 
 		const char *path;
 		void (*run)(struct call *c);
 	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/discard", run_discard }, { "/health", run_health },
-		    { "/quiesce", run_quiesce }, { "/wake", run_wake } };
+		    { "/quiesce", run_quiesce }, { "/wake", run_wake },
+		    { "/sessions", run_sessions } };
 	struct call *c = calloc(1, sizeof(*c));
 
 	if (!c)

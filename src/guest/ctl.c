@@ -128,7 +128,9 @@ static void pump_end(struct pump *p, int error)
 
 	if (error)
 		console_line("control door: %s", strerror(-error));
+	sessions_host_gone(c->guest, true);
 	h2_free(c->h2);
+	sessions_host_gone(c->guest, false);
 	c->h2 = NULL;
 }
 

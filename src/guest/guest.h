@@ -38,6 +38,8 @@ struct guest {
 	size_t nports;            /* streams of /port, see netport.h */
 	struct session *sessions; /* list of all, see session.h */
 	size_t nsessions;
+	bool host_gone;           /* see sessions_host_gone */
+	uint64_t session_turns;   /* counts attachments, so that the last one is known */
 };
 
 /* Never returns as PID 1. Under the name of a browser it is one (xdgopen.h); as anything else it says so and returns 2. */

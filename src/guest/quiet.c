@@ -77,9 +77,9 @@ int quiet_wake(const struct setup *s, struct quiet_wake *w, struct err *err)
 	return r;
 }
 
-char *quiet_reply(const struct setup *s, const struct quiet_wake *w)
+char *quiet_reply(const struct setup *s, const struct quiet_wake *w, size_t detached)
 {
-	auto_(json) json_t *o = json_pack("{s:s, s:[]}", "nonce", w->nonce, "mounts");
+	auto_(json) json_t *o = json_pack("{s:s, s:[], s:I}", "nonce", w->nonce, "mounts", "detached", (json_int_t)detached);
 
 	for (size_t i = 0; o && i < s->nworkspaces; i++)
 		if (json_array_append_new(json_object_get(o, "mounts"), json_pack("{s:i, s:I}", "index", (int)s->workspaces[i].index, "ino",

@@ -28,6 +28,6 @@ int quiet_parse(const void *json, size_t n, struct quiet_wake *ret, struct err *
 /* Blocks until the file door answers: for a thread. */
 int quiet_wake(const struct setup *s, struct quiet_wake *w, struct err *err);
 /* The answer's JSON, owned by the caller; NULL on -ENOMEM. */
-char *quiet_reply(const struct setup *s, const struct quiet_wake *w);
+char *quiet_reply(const struct setup *s, const struct quiet_wake *w, size_t detached);
 
 #endif

@@ -24,6 +24,7 @@
 #include "guest/proc.h"
 #include "guest/pty.h"
 #include "guest/start.h"
+#include "guest/session_inner.h"
 #include "wire/record.h"
 
 #define START_TIMEOUT_MS 30000
@@ -33,46 +34,6 @@
 #define IN_MAX (RECORD_HEAD + RECORD_MAX + 65536)
 #define OUT_MAX (RECORD_HEAD + RECORD_MAX + 8192) /* one record and the last one */
 
-enum session_state { SESSION_WAITING, SESSION_STARTING, SESSION_RUNNING, SESSION_DRAINING, SESSION_OVER };
-
-/* A pump with its place in life. For a terminal `out` carries both directions and the other two are unused. */
-struct channel {
-	struct pump pump;
-	struct session *session;
-	bool open;    /* the descriptor is there */
-	size_t owed;  /* bytes that stood in the pipe when the process ended */
-};
-
-struct session {
-	struct ctl_stream cs;
-	struct guest *guest; /* borrowed */
-	struct session *prev, *next;
-	struct h2_stream *stream; /* NULL once closed */
-	enum session_state state;
-	unsigned handles; /* that libuv still knows */
-
-	struct buf in;            /* undecoded bytes of records */
-	struct buf wait, sending; /* stdin: not pulled yet; pulled */
-	size_t piece;             /* bytes of `sending` that the pump has */
-	bool in_eof, in_dead;     /* the host's last byte came; the process takes no more */
-	uint8_t eof_byte;
-	struct buf out;
-
-	struct channel ch_in, ch_out, ch_err;
-	uv_timer_t timer;
-	uv_poll_t status;
-	int status_fd; /* owned; of proc_start */
-	int master;    /* owned; of the terminal, see attach */
-
-	char *program, *cwd, *user; /* owned; for messages */
-	bool tty;
-	pid_t pid; /* leads its own group; only while `alive` is it certainly still ours */
-	bool alive, exited;
-	int wait_status;
-	uint64_t exited_at_ms;
-};
-
-static void try_finish(struct session *s);
 static struct session *of(struct ctl_stream *cs)
 {
 	return container_of(cs, struct session, cs);
@@ -103,7 +64,7 @@ static void maybe_free(struct session *s)
 	free(s);
 }
 
-static void on_handle_closed(uv_handle_t *h)
+void session_handle_closed(uv_handle_t *h)
 {
 	struct session *s = h->data;
 
@@ -116,7 +77,7 @@ static void close_status(struct session *s)
 	if (s->status_fd < 0)
 		return;
 	(void)uv_poll_stop(&s->status);
-	uv_close((uv_handle_t *)&s->status, on_handle_closed);
+	uv_close((uv_handle_t *)&s->status, session_handle_closed);
 	own_close_p(&s->status_fd);
 }
 
@@ -128,9 +89,19 @@ static void channel_close(struct channel *ch)
 	pump_stop(&ch->pump);
 }
 
+/* The process took n bytes of what it was sent. */
+static void took_input(struct session *s, size_t n)
+{
+	size_t old = n < s->old_input ? n : s->old_input;
+
+	s->old_input -= old;
+	if (s->stream && n > old)
+		h2_consume(s->stream, n - old);
+}
+
 /* ---- to the host ---- */
 
-static void set_reading(struct session *s, bool on)
+void session_set_reading(struct session *s, bool on)
 {
 	if (s->ch_out.open)
 		pump_set_reading(&s->ch_out.pump, on);
@@ -170,7 +141,7 @@ static void emit(struct session *s, enum record_type type, const void *data, siz
 		return;
 	}
 	if (buf_len(&s->out) > 0)
-		set_reading(s, false);
+		session_set_reading(s, false);
 	ctl_kick(s->guest);
 }
 
@@ -187,9 +158,9 @@ static void flush_out(struct session *s)
 	if (s->state == SESSION_OVER)
 		h2_shutdown(s->stream);
 	else
-		set_reading(s, true);
+		session_set_reading(s, true);
 	ctl_kick(s->guest);
-	try_finish(s);
+	session_try_finish(s);
 }
 
 /* What the host sent and nobody will take must not keep its window shut. */
@@ -201,8 +172,8 @@ static void drop_input(struct session *s)
 	s->piece = 0;
 	buf_done(&s->wait);
 	buf_done(&s->sending);
-	if (s->stream && n > 0) {
-		h2_consume(s->stream, n);
+	if (n > 0) {
+		took_input(s, n);
 		ctl_kick(s->guest);
 	}
 }
@@ -224,7 +195,7 @@ static void over(struct session *s, enum record_type type, const void *data, siz
 	ctl_kick(s->guest);
 }
 
-static void fail(struct session *s, const struct err *err)
+void session_fail(struct session *s, const struct err *err)
 {
 	json_t *o = json_pack("{s:s, s:i, s:s}", "kind", err_kind_name(err->kind), "errno", err->errnum, "message",
 			      err->msg);
@@ -258,7 +229,7 @@ static int channel_bytes(struct pump *p, const uint8_t *bytes, size_t n)
 		at += piece;
 	}
 	if (s->state == SESSION_DRAINING)
-		try_finish(s);
+		session_try_finish(s);
 	return 0;
 }
 
@@ -273,8 +244,7 @@ static long channel_pull(struct pump *p, const uint8_t **ret)
 		return 0;
 	if (s->piece > 0) {
 		buf_consume(&s->sending, s->piece);
-		if (s->stream)
-			h2_consume(s->stream, s->piece);
+		took_input(s, s->piece);
 		s->piece = 0;
 		ctl_kick(s->guest);
 	}
@@ -309,7 +279,7 @@ static void channel_end(struct pump *p, int error)
 	if (ch == &s->ch_in || s->tty)
 		drop_input(s);
 	if (s->state == SESSION_DRAINING)
-		try_finish(s);
+		session_try_finish(s);
 }
 
 static void channel_closed(struct pump *p)
@@ -368,7 +338,7 @@ static void on_quiet(uv_timer_t *t)
 	send_exit(s);
 }
 
-static void try_finish(struct session *s)
+void session_try_finish(struct session *s)
 {
 	bool done = !s->ch_out.open && !s->ch_err.open;
 
@@ -390,7 +360,7 @@ static void note_owed(struct channel *ch)
 		ch->owed = (size_t)n;
 }
 
-static void drain(struct session *s)
+void session_drain(struct session *s)
 {
 	s->state = SESSION_DRAINING;
 	if (!s->tty) {
@@ -399,7 +369,7 @@ static void drain(struct session *s)
 	}
 	note_owed(&s->ch_out);
 	note_owed(&s->ch_err);
-	try_finish(s);
+	session_try_finish(s);
 }
 
 void sessions_reaped(struct guest *g, pid_t pid, int status)
@@ -411,8 +381,8 @@ void sessions_reaped(struct guest *g, pid_t pid, int status)
 		s->exited = true;
 		s->wait_status = status;
 		s->exited_at_ms = io_now_ms();
-		if (s->state == SESSION_RUNNING)
-			drain(s);
+		if (s->state == SESSION_RUNNING && !s->detached)
+			session_drain(s);
 		return;
 	}
 }
@@ -427,13 +397,21 @@ bool sessions_all_over(const struct guest *g)
 
 /* ---- the start ---- */
 
+void session_say_started(struct session *s)
+{
+	uint8_t pid[4];
+
+	for (int i = 0; i < 4; i++)
+		pid[i] = (uint8_t)((uint32_t)s->pid >> (24 - 8 * i));
+	emit(s, RECORD_STARTED, pid, sizeof(pid));
+}
+
 /* The outcome of exec: a failure, or the end of file when the program runs. */
 static void on_status(uv_poll_t *h, int status, int events)
 {
 	struct session *s = h->data;
 	struct proc_failure f;
 	struct err err = { 0 };
-	uint8_t pid[4];
 	ssize_t n = read(s->status_fd, &f, sizeof(f));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -444,16 +422,18 @@ static void on_status(uv_poll_t *h, int status, int events)
 	if (n == (ssize_t)sizeof(f)) {
 		s->alive = false; /* its end is nobody's business any more */
 		(void)proc_explain(&f, s->program, s->cwd, s->user, &err);
-		fail(s, &err);
+		session_fail(s, &err);
+		if (s->detached)
+			session_end(s); /* there is nobody to tell */
 		return;
 	}
-	for (int i = 0; i < 4; i++)
-		pid[i] = (uint8_t)((uint32_t)s->pid >> (24 - 8 * i));
 	s->state = SESSION_RUNNING;
-	emit(s, RECORD_STARTED, pid, sizeof(pid));
-	set_reading(s, buf_len(&s->out) == 0);
+	if (s->detached)
+		return;
+	session_say_started(s);
+	session_set_reading(s, buf_len(&s->out) == 0);
 	if (s->exited)
-		drain(s);
+		session_drain(s);
 }
 
 static int watch_status(struct session *s, int fd, struct err *err)
@@ -479,6 +459,7 @@ static int attach(struct session *s, struct launched *l, struct err *err)
 	int r;
 
 	s->pid = l->pid;
+	s->turn = ++s->guest->session_turns;
 	s->alive = true;
 	s->state = SESSION_STARTING;
 	s->cwd = TAKE_PTR(l->cwd);
@@ -532,6 +513,8 @@ static void on_start(struct session *s, const struct record *rec)
 	int r;
 
 	(void)uv_timer_stop(&s->timer);
+	if (session_attach(s, rec))
+		return;
 	if (s->guest->quiet)
 		r = err_set(&err, ERR_UNAVAILABLE, EAGAIN, "the sandbox is being saved");
 	else if (s->guest->state != GUEST_READY)
@@ -548,7 +531,7 @@ static void on_start(struct session *s, const struct record *rec)
 	if (r < 0) {
 		close_status(s);
 		s->alive = false;
-		fail(s, &err);
+		session_fail(s, &err);
 	}
 }
 
@@ -633,8 +616,13 @@ static void stream_data(struct ctl_stream *cs, const uint8_t *bytes, size_t n)
 		on_record(s, &rec);
 		buf_consume(&s->in, (size_t)used);
 	}
-	if (!s->stream)
+	if (!s->stream) {
+		/* What came behind a START that took another session over is for that one. */
+		if (s->heir && s->heir->stream && buf_len(&s->in) > 0)
+			stream_data(&s->heir->cs, buf_bytes(&s->in), buf_len(&s->in));
+		s->heir = NULL;
 		return;
+	}
 	if (used < 0) {
 		reset_stream(s);
 	} else if (s->state == SESSION_OVER) {
@@ -661,12 +649,9 @@ static void stream_writable(struct ctl_stream *cs)
 		flush_out(s);
 }
 
-/* Orderly after the last record; otherwise the host's side of the session died. */
-static void stream_closed(struct ctl_stream *cs, uint32_t error)
+void session_end(struct session *s)
 {
-	struct session *s = of(cs);
-
-	s->stream = NULL;
+	s->detached = false;
 	signal_process(s, SIGHUP);
 	signal_process(s, SIGCONT);
 	s->alive = false;
@@ -677,7 +662,19 @@ static void stream_closed(struct ctl_stream *cs, uint32_t error)
 	channel_close(&s->ch_err);
 	own_close_p(&s->master);
 	drop_input(s);
-	uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&s->timer, session_handle_closed);
+}
+
+/* Orderly after the last record; otherwise the host's side of the session died. */
+static void stream_closed(struct ctl_stream *cs, uint32_t error)
+{
+	struct session *s = of(cs);
+
+	s->stream = NULL;
+	if (s->guest->host_gone && (s->state == SESSION_STARTING || s->state == SESSION_RUNNING || s->state == SESSION_DRAINING))
+		session_detach(s);
+	else
+		session_end(s);
 }
 
 static const struct ctl_stream_ops stream_ops = {
@@ -692,7 +689,7 @@ static void on_start_timeout(uv_timer_t *t)
 	if (s->state != SESSION_WAITING)
 		return;
 	(void)err_set(&err, ERR_TIMEOUT, ETIMEDOUT, "no START within %d s", START_TIMEOUT_MS / 1000);
-	fail(s, &err);
+	session_fail(s, &err);
 }
 
 struct ctl_stream *session_new(struct guest *g, struct h2_stream *stream)

@@ -92,6 +92,23 @@ static int read_all(const json_t *o, struct start *s, struct err *err)
 	return 0;
 }
 
+int start_attach(const void *json, size_t n, json_int_t *ret_id, struct start *ret, struct err *err)
+{
+	auto_(json) json_t *o = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *id = json_object_get(o, "attach");
+	int r;
+
+	if (!id)
+		return 0;
+	if (!json_is_integer(id) || json_integer_value(id) < 0)
+		return err_set(err, ERR_INVALID, EINVAL, "\"attach\" is not the number of a session");
+	r = read_size(o, "rows", &ret->rows, err);
+	if (r == 0)
+		r = read_size(o, "cols", &ret->cols, err);
+	*ret_id = json_integer_value(id);
+	return r < 0 ? r : 1;
+}
+
 int start_parse(const void *json, size_t n, struct start *ret, struct err *err)
 {
 	json_error_t je;

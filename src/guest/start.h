@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "guest/vars.h"
 
@@ -26,6 +28,9 @@ struct start {
 
 /* n bytes of JSON. On failure *ret is empty. */
 int start_parse(const void *json, size_t n, struct start *ret, struct err *err);
+/* Whether it is a START that takes over a session: {"attach": id, "rows", "cols"}, id 0: the one that was attached last. 1, 0, or
+ * negative with err. Only those of *ret are filled. */
+int start_attach(const void *json, size_t n, json_int_t *ret_id, struct start *ret, struct err *err);
 void start_done(struct start *s);
 
 #endif

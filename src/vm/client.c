@@ -23,8 +23,9 @@
 
 #define REQUEST_MAX_BYTES (RECORD_HEAD + RECORD_MAX)
 #define STOP_MAX_MS 600000
+#define SESSIONS_MS 5000
 
-enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_OPENS, ROLE_SAVE, ROLE_DONE };
+enum role { ROLE_NEW, ROLE_EXEC, ROLE_WATCH, ROLE_STOP, ROLE_POLICY, ROLE_OPENS, ROLE_SAVE, ROLE_SESSIONS, ROLE_LATER, ROLE_DONE };
 
 struct client {
 	struct pump pump;
@@ -147,6 +148,12 @@ static void begin_exec(struct client *c)
 									    "the sandbox is stopping");
 		return;
 	}
+	/* The guest starts none now, and a new one waits no longer than those that it has. */
+	if (m->save) {
+		c->role = ROLE_LATER;
+		pump_set_reading(&c->pump, false);
+		return;
+	}
 	c->stream = door_open(m->door, "/exec", &guest_ops, c);
 	if (!c->stream) {
 		reply_error(c, ERR_UNAVAILABLE, "the guest takes no more sessions: end one, or stop the sandbox");
@@ -175,6 +182,34 @@ static void begin_keep(struct client *c, const json_t *req)
 	c->m->keep = json_is_true(json_object_get(req, "keep"));
 	machine_sessions(c->m, 0);
 	reply_ok(c);
+}
+
+/* The client may have gone meanwhile, so that it is looked for by its turn. */
+static void on_sessions(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+	struct client *c = m->clients;
+
+	while (c && c->role != ROLE_SESSIONS)
+		c = c->next;
+	if (!c)
+		return;
+	c->role = ROLE_DONE;
+	if (err)
+		reply_error(c, err->kind, err->msg);
+	else
+		send_json(c, RECORD_REPLY, json_pack("{s:b, s:O?}", "ok", 1, "sessions", json_object_get(reply, "sessions")));
+	finish(c);
+}
+
+static void begin_sessions(struct client *c)
+{
+	if (c->m->state != MACHINE_RUNNING)
+		reply_error(c, ERR_CONFLICT, "the sandbox is starting or stopping: try again");
+	else if (door_call(c->m->door, "/sessions", NULL, SESSIONS_MS, on_sessions, c->m) < 0)
+		reply_error(c, ERR_UNAVAILABLE, "the guest cannot be reached");
+	else
+		c->role = ROLE_SESSIONS;
 }
 
 static void on_saved(void *user, json_t *reply, const struct err *err)
@@ -332,6 +367,8 @@ static void request(struct client *c, const char *text, size_t n)
 		finish(c);
 	} else if (str_eq(op, "stop")) {
 		begin_stop(c, req);
+	} else if (str_eq(op, "sessions")) {
+		begin_sessions(c);
 	} else if (str_eq(op, "save")) {
 		begin_save(c, req);
 	} else if (str_eq(op, "keep")) {
@@ -352,7 +389,7 @@ static void request(struct client *c, const char *text, size_t n)
 		begin_open(c, req, str_eq(op, "open-take"));
 	} else {
 		reply_error(c, ERR_INVALID,
-			    "unknown op: exec, watch, status, stop, save, keep, reach, policy, pending, answer, ports, opens, open-list, open-take "
+			    "unknown op: exec, watch, status, sessions, stop, save, keep, reach, policy, pending, answer, ports, opens, open-list, open-take "
 			    "and open-done are known");
 	}
 	json_decref(req);
@@ -482,6 +519,17 @@ void client_notify_all(struct machine *m)
 	for (struct client *c = m->clients; c; c = c->next)
 		if (c->role == ROLE_WATCH)
 			send_json(c, RECORD_EVENT, machine_describe(m));
+}
+
+void client_saved(struct machine *m)
+{
+	for (struct client *c = m->clients, *next; c; c = next) {
+		next = c->next;
+		if (c->role != ROLE_LATER)
+			continue;
+		c->role = ROLE_DONE;
+		begin_exec(c);
+	}
 }
 
 void client_policy(struct machine *m, uint64_t turn, int64_t generation, const struct err *err)

@@ -17,6 +17,8 @@
 int client_listen(struct machine *m);
 /* The machine's state changed: tells watchers. */
 void client_notify_all(struct machine *m);
+/* What was being saved goes on: programs that were to be started meanwhile are started. */
+void client_saved(struct machine *m);
 /* The proxy has answered the policies up to turn (netdoor.h): tells those who wait for it. */
 void client_policy(struct machine *m, uint64_t turn, int64_t generation, const struct err *err);
 /* Tells the client that came last of those that open URLs; event is stolen. False: there is none. */

@@ -29,6 +29,8 @@
 #define ENDS_TOGETHER_MS 1000
 /* Of a stop's time, what is left for QEMU once the guest has had its share. */
 #define QUIT_MS 2000
+/* For the guest to list its sessions. */
+#define SESSIONS_MS 5000
 /* For the guest to kill its programs and to hand over what they wrote to workspaces. */
 #define DISCARD_MS 5000
 
@@ -247,22 +249,42 @@ void machine_saved(struct machine *m)
 {
 	if (m->stop_wanted && m->state == MACHINE_RUNNING)
 		machine_stop(m, m->stop_wanted_ms);
+	else if (m->state == MACHINE_RUNNING && !m->paused)
+		client_saved(m);
 }
 
 void machine_paused(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	m->paused = true;
 	finish(m, MACHINE_STOPPED);
 }
 
 /* --- running --- */
 
+static void on_grace(uv_timer_t *t);
+
+/* Nobody tells when a process of a session without a client ends: it is looked for once per grace period. */
+static void on_sessions(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+	const json_t *one;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(reply, "sessions"), i, one)
+		n += json_is_false(json_object_get(one, "attached")) && json_is_false(json_object_get(one, "ended"));
+	m->detached = n;
+	if (m->state == MACHINE_RUNNING && m->sessions == 0 && !m->keep)
+		(void)uv_timer_start(&m->grace_timer, on_grace, n > 0 ? m->spec->grace_ms : 0, 0);
+}
+
 static void on_grace(uv_timer_t *t)
 {
 	struct machine *m = t->data;
 
+	if (m->sessions == 0 && !m->keep && m->detached > 0 &&
+	    door_call(m->door, "/sessions", NULL, SESSIONS_MS, on_sessions, m) == 0)
+		return;
 	if (m->sessions == 0 && !m->keep) {
 		log_info("event=idle_stop");
 		machine_stop(m, m->stop_timeout_ms);

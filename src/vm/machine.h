@@ -62,6 +62,7 @@ struct machine {
 	const char *phase;  /* what the start is waiting for; literal */
 	bool keep;
 	size_t sessions;
+	size_t detached; /* sessions in the guest without a client, as it said last: they keep the machine, too */
 	uint64_t stop_timeout_ms;
 
 	struct qemu qemu;

@@ -24,9 +24,9 @@
 #include "vm/mounted.h"
 #include "vm/savelink.h"
 
-#define LOOK_MS 10       /* between two looks at the control door's port */
-#define LOOK_MAX_MS 2000 /* then a session is tried in any case */
-#define TRY_MS 1000      /* for the first word of a session; doubled with each try */
+#define LOOK_MS 5        /* between two looks at the control door's port */
+#define LOOK_MAX_MS 500  /* then a session is tried in any case */
+#define TRY_MS 500       /* for the first word of a session; doubled with each try */
 #define TRIES 5
 #define WAKE_MS 30000
 #define ENTROPY_BYTES 64
@@ -106,6 +106,7 @@ static void on_awake(void *user, const json_t *reply, const struct err *err)
 		m->error = wrong;
 	}
 	times_reached(&m->times, "awake");
+	m->detached = (size_t)json_integer_value(json_object_get(reply, "detached"));
 	m->resume->phase = NETWORK;
 	m->phase = "network";
 	if (boot_network(m, &wrong) < 0)
@@ -273,6 +274,8 @@ static void on_read(void *user, const json_t *answer, const struct err *err)
 		return;
 	}
 	times_reached(&m->times, "read");
+	if (json_is_string(json_object_get(json_object_get(answer, "about"), "release")))
+		(void)str_format(m->release, sizeof(m->release), "%s", json_string_value(json_object_get(json_object_get(answer, "about"), "release")));
 	r->about = json_deep_copy(json_object_get(answer, "about"));
 	r->phase = INCOMING;
 	m->phase = "devices";

@@ -216,6 +216,7 @@ static void on_written(void *user, const json_t *answer, const struct err *err)
 		 (unsigned long long)(s->stopped_ms - s->began_ms), s->end);
 	if (s->end) {
 		m->stop_wanted = false;
+		m->paused = true;
 		over(m);
 		machine_paused(m);
 	} else {
@@ -225,7 +226,7 @@ static void on_written(void *user, const json_t *answer, const struct err *err)
 
 static json_t *about(const struct machine *m)
 {
-	return json_pack("{s:s, s:s, s:I, s:b}", "id", m->spec->id, "name", m->spec->name, "memory_mib", (json_int_t)m->spec->memory_mib,
+	return json_pack("{s:s, s:s, s:s, s:I, s:b}", "id", m->spec->id, "name", m->spec->name, "release", m->release, "memory_mib", (json_int_t)m->spec->memory_mib,
 			 "kvm", m->accel.kvm);
 }
 

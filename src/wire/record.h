@@ -21,7 +21,8 @@
  *   FAILED     guest -> client  JSON {"kind": ..., "errno": n, "message": ...}: the program never ran. Last record.
  *
  *   START: {"argv": [..], "env": {NAME: VALUE}, "cwd": "/..." (default: first workspace or home), "user": "agent"
- *   (name or uid, optional ":group"), "tty": bool, "rows": n, "cols": n, "term": "xterm-256color"}
+ *   (name or uid, optional ":group"), "tty": bool, "rows": n, "cols": n, "term": "xterm-256color"}, or
+ *   {"attach": ID, "rows", "cols"}: a session that goes on without a client (docs/architecture.md, "Paused machines")
  *
  * What a guest sends is hostile: a type outside the guest -> client set, a wrong length or a length past
  * RECORD_MAX is -EPROTO, and the session ends.

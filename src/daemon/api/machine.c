@@ -26,15 +26,19 @@ static struct sandbox *named(struct request *r)
 	return s;
 }
 
-static void on_started(void *user, struct sandbox *s, const struct err *err)
+static void answer_start(struct request *r, const struct sandbox *s, bool resumed)
 {
-	struct request *r = user;
 	auto_free char *path = str_new("%s/vm/%s.sock", r->daemon->dirs.runtime, s->row.id);
 
+	request_reply(r, 200, path ? json_pack("{s:s, s:s, s:b}", "state", "running", "socket", path, "resumed", resumed) : NULL);
+}
+
+static void on_started(void *user, struct sandbox *s, const struct err *err)
+{
 	if (err)
-		request_fail(r, err);
+		request_fail(user, err);
 	else
-		request_reply(r, 200, path ? json_pack("{s:s, s:s, s:b}", "state", "running", "socket", path, "resumed", s->resumed) : NULL);
+		answer_start(user, s, s->resumed);
 }
 
 void api_start(struct request *r)
@@ -52,7 +56,7 @@ void api_start(struct request *r)
 	if (e < 0)
 		request_fail(r, &err);
 	else if (e == 1)
-		on_started(r, s, NULL);
+		answer_start(r, s, false);
 }
 
 static void on_stopped(void *user, struct sandbox *s, const struct err *err)
