@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -42,11 +43,23 @@ struct token {
 	struct httpmsg head;    /* of the answer */
 	struct oauthbody_tokens got;
 	uint64_t ticket;        /* 0: none that is still to be given back */
+	struct beginning *beginning; /* borrowed; NULL: no ticket is asked for */
 	uint64_t waits_until_ms;
 	struct exchange_env env; /* of an exchange that stays without its front */
 };
 
 static unsigned int in_flight;
+
+/* A ticket that is asked for. It lives until the keeper has answered, also where its exchange is no more: then the ticket goes back, which
+ * would keep everybody else waiting until it is void. */
+struct beginning {
+	LIST_ENTRY(beginning) link;
+	struct exchange *x; /* borrowed; NULL: gone */
+	struct creds *creds; /* borrowed: it lives as long as the connection to the keeper */
+	char service[SECRETMSG_NAME];
+};
+
+static LIST_HEAD(, beginning) beginnings = LIST_HEAD_INITIALIZER(beginnings);
 
 /* --- the end --- */
 
@@ -54,26 +67,35 @@ static void on_ended(void *user, const char *text, size_t n, int error)
 {
 }
 
-/* The ticket goes back; revoked: and the grant is to go. */
-static void end_ticket(struct exchange *x, bool revoked)
+/* 0: there is none. */
+static void give_back(struct creds *creds, const char *service, uint64_t ticket, bool revoked)
 {
-	struct oauthmsg_request *q = x->token->ticket ? calloc(1, sizeof(*q)) : NULL;
+	struct oauthmsg_request *q = ticket ? calloc(1, sizeof(*q)) : NULL;
 
 	if (q) {
 		q->op = OAUTHMSG_END;
-		q->ticket = x->token->ticket;
+		q->ticket = ticket;
 		q->revoked = revoked;
-		memcpy(q->service, x->token->def.service, sizeof(q->service));
-		if (!creds_say(exchange_creds(x), q, on_ended, NULL))
+		(void)str_format(q->service, sizeof(q->service), "%s", service);
+		if (!creds_say(creds, q, on_ended, NULL))
 			log_warn("event=oauth error=\"the keeper cannot be told of an end\"");
 	}
 	free(q);
+}
+
+/* The ticket goes back; revoked: and the grant is to go. */
+static void end_ticket(struct exchange *x, bool revoked)
+{
+	give_back(exchange_creds(x), x->token->def.service, x->token->ticket, revoked);
 	x->token->ticket = 0;
 }
 
 void exchange_token_stop(struct exchange *x)
 {
 	end_ticket(x, false);
+	if (x->token->beginning)
+		x->token->beginning->x = NULL;
+	x->token->beginning = NULL;
 	x->token->step = DONE;
 }
 
@@ -287,19 +309,15 @@ static void use_begun(struct exchange *x, const struct oauthmsg_begun *b)
 	exchange_find_back(x);
 }
 
-static void on_begun(void *user, const char *text, size_t n, int error)
+/* r: of decoding it; err says why. */
+static void begun(struct exchange *x, const struct oauthmsg_begun *b, int r, const struct err *err)
 {
-	struct exchange *x = user;
 	struct token *t = x->token;
-	struct oauthmsg_begun *b = calloc(1, sizeof(*b));
-	struct err err = { .kind = ERR_UNAVAILABLE, .msg = "the keeper does not answer" };
-	int r = !b || error ? -EPIPE : oauthmsg_decode_begun(text, n, b, &err);
 
-	x->cred = NULL;
-	if (r < 0 && err.kind == ERR_DENIED) {
-		exchange_refuse(x, 403, "foreign_credential", err.msg);
+	if (r < 0 && err->kind == ERR_DENIED) {
+		exchange_refuse(x, 403, "foreign_credential", err->msg);
 	} else if (r < 0) {
-		exchange_refuse(x, err.kind == ERR_NOT_FOUND ? 403 : 503, err.kind == ERR_NOT_FOUND ? "oauth" : "keeper", err.msg);
+		exchange_refuse(x, err->kind == ERR_NOT_FOUND ? 403 : 503, err->kind == ERR_NOT_FOUND ? "oauth" : "keeper", err->msg);
 	} else if (b->busy) {
 		t->step = WAITING;
 		if (t->waits_until_ms == 0)
@@ -309,26 +327,52 @@ static void on_begun(void *user, const char *text, size_t n, int error)
 		t->ticket = b->ticket;
 		use_begun(x, b);
 	}
+}
+
+static void on_begun(void *user, const char *text, size_t n, int error)
+{
+	struct beginning *begins = user;
+	struct oauthmsg_begun *b = calloc(1, sizeof(*b));
+	struct err err = { .kind = ERR_UNAVAILABLE, .msg = "the keeper does not answer" };
+	int r = !b || error ? -EPIPE : oauthmsg_decode_begun(text, n, b, &err);
+
+	LIST_REMOVE(begins, link);
+	if (begins->x) {
+		begins->x->token->beginning = NULL;
+		begun(begins->x, b, r, &err);
+	} else if (r == 0) {
+		give_back(begins->creds, begins->service, b->busy ? 0 : b->ticket, false);
+	}
 	if (b)
 		explicit_bzero(b, sizeof(*b));
 	free(b);
+	free(begins);
 }
 
 static void begin(struct exchange *x)
 {
 	struct token *t = x->token;
 	struct oauthmsg_request *q = calloc(1, sizeof(*q));
+	struct beginning *b = calloc(1, sizeof(*b));
+	bool asks = false;
 
 	t->step = BEGINNING;
-	if (q) {
+	if (q && b) {
+		*b = (struct beginning){ .x = x, .creds = exchange_creds(x) };
+		memcpy(b->service, t->def.service, sizeof(b->service));
 		q->op = OAUTHMSG_BEGIN;
 		q->purpose = t->ask.purpose;
 		memcpy(q->service, t->def.service, sizeof(q->service));
-		x->cred = creds_say(exchange_creds(x), q, on_begun, x);
+		asks = creds_say(b->creds, q, on_begun, b);
 	}
 	free(q);
-	if (!x->cred)
+	if (!asks) {
+		free(b);
 		exchange_refuse(x, 503, "limit", "too many requests wait for the keeper");
+		return;
+	}
+	LIST_INSERT_HEAD(&beginnings, b, link);
+	t->beginning = b;
 }
 
 /* The request is there to its end. */

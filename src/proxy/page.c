@@ -68,6 +68,7 @@ int page_head(struct httpmsg *m, int status, const struct decision *dn, size_t n
 	m->body = to_head ? HTTPMSG_BODY_NONE : HTTPMSG_BODY_LENGTH;
 	m->has_length = true;
 	m->length = n;
+	m->to_websocket = status == 426;
 	(void)str_format(phrase, sizeof(phrase), "Blocked by network policy: rule %s", dn->rule[0] ? dn->rule : dn->reason);
 	if ((status == 403 && httpmsg_set_phrase(m, phrase) < 0) || add(m, "Content-Type", "text/plain; charset=utf-8") < 0 || add(m, "Cache-Control", "no-store") < 0) {
 		httpmsg_done(m);

@@ -56,7 +56,8 @@ enum httphead_target {
 /* A request as canonical bytes: Host is printed from msg->dest, with the port where it is not the scheme's. Framing fields by body and length,
  * Connection by close and websocket. Hop-by-hop fields must have been stripped. The whole or nothing: 0, -EMSGSIZE, -ENOMEM. */
 int httphead_write_request(struct buf *out, const struct httpmsg *m, enum httphead_target target);
-/* A response, likewise, as HTTP/1.1 with the standard reason phrase. A 101 and websocket: Connection: Upgrade. */
+/* A response, likewise, as HTTP/1.1 with the standard reason phrase. A 101 and websocket: Connection: Upgrade; a 426 names the protocol
+ * that is to be spoken instead. */
 int httphead_write_response(struct buf *out, const struct httpmsg *m);
 /* "OK", "Not Found"; "" for a status without a well-known phrase. */
 const char *httphead_phrase(unsigned int status);

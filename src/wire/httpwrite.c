@@ -59,6 +59,13 @@ static char *put_fields(char *p, const struct httpmsg *m)
 	return PUT(p, "\r\n");
 }
 
+/* A 426 must say what is to be spoken instead (RFC 9110, 15.5.22). Only these two are spoken here. */
+static char *put_required(char *p, const struct httpmsg *m)
+{
+	p = m->close ? PUT(p, "Connection: close, Upgrade\r\n") : PUT(p, "Connection: Upgrade\r\n");
+	return m->to_websocket ? PUT(p, "Upgrade: HTTP/1.1\r\n") : PUT(p, "Upgrade: websocket\r\n");
+}
+
 static char *put_framing(char *p, const struct httpmsg *m)
 {
 	if (m->body == HTTPMSG_BODY_LENGTH || (m->body == HTTPMSG_BODY_NONE && m->has_length)) {
@@ -70,6 +77,8 @@ static char *put_framing(char *p, const struct httpmsg *m)
 	}
 	if (m->websocket)
 		p = PUT(p, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+	else if (m->kind == HTTPMSG_RESPONSE && m->status == 426)
+		p = put_required(p, m);
 	else if (m->close)
 		p = PUT(p, "Connection: close\r\n");
 	return p;

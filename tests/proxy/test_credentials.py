@@ -52,7 +52,8 @@ def test_a_websocket_brings_no_placeholder(world, proxy, admin):
     admin.set()
     world.reply["/ws"] = test_upgrade.origin
     conn = test_upgrade.handshake(proxy, TLS_PLAIN, test_upgrade.FIELDS + [f"Authorization: Bearer {PH}"])
-    assert test_upgrade.read_response(conn).status == 426
+    refused = test_upgrade.read_response(conn)
+    assert refused.status == 426 and refused.get("upgrade") == "HTTP/1.1" and "Upgrade" in refused.get("connection")
     conn = test_upgrade.handshake(proxy, TLS_PLAIN, test_upgrade.FIELDS + ["Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.mine"])
     assert test_upgrade.read_response(conn).status == 403
     assert not arrived(world)

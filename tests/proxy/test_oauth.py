@@ -4,6 +4,8 @@ see no token, whatever the server says."""
 import base64
 import gzip
 import json
+import os
+import signal
 import threading
 import time
 import urllib.parse
@@ -662,6 +664,26 @@ def test_a_guest_that_goes_while_it_refreshes_loses_nothing(range_of):
         time.sleep(0.01)
     assert refresh(TLS_PLAIN, proxy).status == 200
     assert call(proxy).status == 200 and server.api[-1] == [f"Bearer {server.seen[-1]['access_token']}"]
+
+
+def test_a_guest_that_goes_before_it_has_a_ticket(range_of, keeper):
+    """The keeper gives one to nobody: it comes back, and the next refresh need not wait until it is void."""
+    proxy = range_of()
+    sign_in(proxy)
+    conn = TLS_PLAIN.open(proxy)
+    body = json.dumps({"grant_type": "refresh_token", "refresh_token": REFRESH}).encode()
+    os.kill(keeper.process.pid, signal.SIGSTOP)
+    try:
+        conn.send(TLS_PLAIN.request("POST", TOKEN, fields=("Content-Type: application/json",), body=body))
+        time.sleep(0.5)
+        conn.close()
+        time.sleep(0.5)
+    finally:
+        os.kill(keeper.process.pid, signal.SIGCONT)
+    begun = time.monotonic()
+    assert refresh(TLS_PLAIN, proxy).status == 200
+    assert time.monotonic() - begun < 5
+    assert len(range_of.server.bodies) == 2
 
 
 def test_a_server_that_goes_while_it_refreshes(range_of, world):

@@ -150,8 +150,11 @@ def test_a_refused_upgrade_is_an_answer(world, ws, way):
     world.reply["/ws"] = b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"
     conn = handshake(ws, way)
     response = read_response(conn)
-    assert (response.status, response.body) == (426, b"no")
+    assert (response.status, response.body, response.get("upgrade")) == (426, b"no", "HTTP/1.1")
     conn.close()
+    world.reply["/only"] = b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno"
+    response = way.ask(ws, path="/only")
+    assert (response.status, response.get("upgrade"), response.get("connection")) == (426, "websocket", "Upgrade")
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

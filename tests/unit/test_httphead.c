@@ -399,7 +399,7 @@ static void responses_by_request(void **state)
 	RESPONSE("HTTP/1.1 101 Up\r\nUpgrade: h2c\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n", 502, NULL);
 	RESPONSE("HTTP/1.1 101 Up\r\n" WS "\r\n", 502, NULL);
 	RESPONSE("HTTP/1.1 426 Up\r\n" WS "Content-Length: 0\r\n\r\n", 0,
-		 "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
+		 "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: Upgrade\r\nUpgrade: HTTP/1.1\r\n\r\n");
 	httpmsg_done(&m);
 }
 
