@@ -44,11 +44,24 @@ static void check_url(const char *s, size_t n)
 		assert(strncmp(again.text + again.path_at, u.text + u.path_at, OPENURL_MAX) == 0);
 }
 
+static void check_next(const char *s, size_t n)
+{
+	static const struct openurl_callback from = { .port = 1455, .host = "localhost", .path = "/cb" };
+	static char next[OPENURL_MAX + 1];
+
+	if (openurl_next(&from, s, n, next) < 0)
+		return;
+	assert(next[0] == '/');
+	for (const char *p = next; *p; p++)
+		assert(*p > 0x20 && *p < 0x7f && *p != '\\');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct openmsg m;
 
 	check_url((const char *)bytes, n);
+	check_next((const char *)bytes, n);
 	if (openmsg_take(bytes, n, &m) > 0) {
 		assert(m.id > 0 && m.n > 0 && m.n <= OPENMSG_TEXT_MAX);
 		check_url(m.text, m.n);

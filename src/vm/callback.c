@@ -45,6 +45,7 @@ struct conn {
 	bool heard;                 /* RELAYING: the program has begun its answer */
 	char line[LINE_MAX_BYTES];  /* until then: its status line, as far as it came */
 	size_t line_n;
+	struct buf fields;          /* of a redirection, until it was seen where to */
 	struct outq out;
 	size_t own; /* bytes in out that were not the stream's */
 	uint64_t deadline_ms;
@@ -68,7 +69,8 @@ struct callback {
 	struct conn *conns;
 	unsigned nconns, tries, handles;
 	uint64_t end_ms;
-	bool served, freed;
+	bool served, freed, led;
+	char next[OPENURL_MAX + 1]; /* led: what the program redirects the browser to here; "" once it was asked for */
 };
 
 /* --- answers of ours --- */
@@ -134,6 +136,43 @@ static void note_success(struct callback *cb)
 	log_info("event=callback_served port=%u", cb->where.port);
 }
 
+/* Some programs have a page of their own at the end, and wait until it was fetched. */
+static void note_fields(struct callback *cb, const char *fields, size_t n)
+{
+	static const char name[] = "location:";
+	const char *at = fields, *end = fields + n;
+
+	while (at < end) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at)), *stop = lf ? lf : end;
+
+		if ((size_t)(stop - at) > strlen(name) && strncasecmp(at, name, strlen(name)) == 0) {
+			at += strlen(name);
+			while (at < stop && *at == ' ')
+				at++;
+			while (stop > at && (stop[-1] == ' ' || stop[-1] == '\r'))
+				stop--;
+			cb->led = cb->led || openurl_next(&cb->where, at, (size_t)(stop - at), cb->next) == 0;
+			return;
+		}
+		at = lf ? lf + 1 : end;
+	}
+}
+
+/* What follows the line of a redirection: its fields to their end, or as many as we take. */
+static void take_fields(struct conn *c, const uint8_t *bytes, size_t n)
+{
+	const char *end;
+
+	if (c->line[9] != '3' || !c->fields.max || buf_append(&c->fields, bytes, n) < 0)
+		return;
+	end = memmem(buf_bytes(&c->fields), buf_len(&c->fields), "\r\n\r\n", 4);
+	if (!end)
+		return;
+	note_fields(c->callback, (const char *)buf_bytes(&c->fields), (size_t)(end - (const char *)buf_bytes(&c->fields)));
+	buf_done(&c->fields);
+	c->fields.max = 0;
+}
+
 /* How many of the bytes were the status line's; where it is complete, it is in out with our fields behind it. Negative: it is none. */
 static long take_line(struct conn *c, const uint8_t *bytes, size_t n)
 {
@@ -163,6 +202,8 @@ static void guest_data(void *user, const uint8_t *bytes, size_t n)
 	struct conn *c = user;
 	long used = c->heard ? 0 : take_line(c, bytes, n);
 
+	if (used >= 0 && c->heard)
+		take_fields(c, bytes + used, n - (size_t)used);
 	/* No answer, or more than the window allows: the guest breaks the protocol. */
 	if (used < 0 || outq_append(&c->out, bytes + used, n - (size_t)used) < 0) {
 		door_cancel(TAKE_PTR(c->stream));
@@ -247,7 +288,10 @@ static void decide(struct conn *c)
 		page(c, 405, "sbx: only GET comes through here.");
 	else if (from_a_page(m))
 		page(c, 403, "sbx: only a browser's own navigation comes through here.");
-	else if (cb->served)
+	else if (cb->next[0] && str_eq(cb->next, target)) {
+		cb->next[0] = 0;
+		relay(c, target);
+	} else if (cb->served)
 		page(c, 200, "Signed in, in the sandbox. You can close this page.");
 	else if (strlen(cb->where.path) != path || memcmp(cb->where.path, target, path) != 0)
 		page(c, 404, "sbx: only the sign-in's own address comes through here.");
@@ -321,6 +365,7 @@ static void client_closed(struct pump *p)
 
 	httpmsg_done(&c->msg);
 	outq_done(&c->out);
+	buf_done(&c->fields);
 	free(c);
 }
 
@@ -343,6 +388,7 @@ static void take(struct callback *cb, int fd)
 	httpmsg_init(&c->msg, HTTPMSG_REQUEST);
 	httphead_init(&c->head, &c->msg, DEST_HTTP);
 	outq_init(&c->out, H2_STREAM_WINDOW + sizeof(OWN_FIELDS));
+	buf_init(&c->fields, CALLBACK_HEAD_MAX);
 	c->callback = cb;
 	c->deadline_ms = io_now_ms() + HEAD_MS;
 	c->next = cb->conns;

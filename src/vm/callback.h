@@ -6,7 +6,7 @@
  * our own with the path and query of the browser's and nothing else of it: no cookie, no second request behind it. The answer goes back as it
  * comes, if it is one (2xx to 5xx), with two fields of ours before its own: no script of the sandbox's runs as this host's localhost, and
  * nothing follows it on the connection. Everything else is answered here. Once the program has answered with 2xx or 3xx, further pages get a
- * word of ours for ten seconds (where it is redirected to itself), and then it is over.
+ * word of ours for ten seconds, and then it is over; but where it redirects the browser to itself, that goes through as well, once: some wait for it.
  */
 #ifndef SBX_VM_CALLBACK_H
 #define SBX_VM_CALLBACK_H

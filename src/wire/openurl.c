@@ -283,3 +283,26 @@ void openurl_request(const struct openurl *u, char dst[OPENURL_MAX + 1])
 {
 	(void)snprintf(dst, OPENURL_MAX + 1, "%.*s", (int)strcspn(u->text + u->path_at, "#"), u->text + u->path_at);
 }
+
+int openurl_next(const struct openurl_callback *from, const char *location, size_t n, char dst[OPENURL_MAX + 1])
+{
+	bool v6 = strchr(from->host, ':') != NULL;
+	char text[OPENURL_MAX + 1], own[DEST_PRINT_MAX + 8];
+	struct openurl u;
+	const char *why;
+	int r;
+
+	/* "//host/x" leads to another host. */
+	if (n > 1 && location[0] == '/' && location[1] != '/')
+		r = snprintf(text, sizeof(text), "http://%s%s%s:%u%.*s", v6 ? "[" : "", from->host, v6 ? "]" : "", (unsigned)from->port, (int)(n < OPENURL_MAX ? n : OPENURL_MAX), location);
+	else
+		r = snprintf(text, sizeof(text), "%.*s", (int)(n < OPENURL_MAX ? n : OPENURL_MAX), location);
+	if (n > OPENURL_MAX || r < 0 || (size_t)r >= sizeof(text) || openurl_parse(text, (size_t)r, &u, &why) != OPENURL_OK)
+		return -EINVAL;
+	openurl_origin(&u, text);
+	(void)snprintf(own, sizeof(own), "http://%s%s%s:%u", v6 ? "[" : "", from->host, v6 ? "]" : "", (unsigned)from->port);
+	if (strcmp(text, own) != 0)
+		return -EINVAL;
+	openurl_request(&u, dst);
+	return 0;
+}

@@ -48,6 +48,9 @@ enum openurl_refusal {
 
 /* n bytes. On refusal *ret is undefined; *ret_why is a static text, for every result. */
 enum openurl_refusal openurl_parse(const char *s, size_t n, struct openurl *ret, const char **ret_why);
+/* Where the answer to the callback leads on to, of n bytes, a Location field's: to the callback's own host and port. *dst is what is asked for there, "/PATH?QUERY",
+ * without a fragment. -EINVAL: to another place, or it cannot be read for certain. */
+int openurl_next(const struct openurl_callback *from, const char *location, size_t n, char dst[OPENURL_MAX + 1]);
 /* Leads it to another host and port (an IPv6 address without brackets), everything else as it is. -EINVAL: no host; -EMSGSIZE. */
 int openurl_move(struct openurl *u, const char *host, uint16_t port);
 /* The machine that a program runs on: localhost, a loopback address, 0.0.0.0 or ::. */

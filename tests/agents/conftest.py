@@ -46,7 +46,7 @@ def sbx(world, keys, request):
     """The daemon in the test's network; before, in this host's, the layers."""
     sbx = boxes.Sbx(tempfile.mkdtemp(prefix="sbx-agents."))
     try:
-        layers(sbx, {i.callspec.params["agent"] for i in request.session.items if "agent" in getattr(i, "callspec", EMPTY).params})
+        layers(sbx, {i.name.removeprefix("test_") for i in request.session.items if i.path.name == "test_sign_in.py"} | {i.callspec.params["agent"] for i in request.session.items if "agent" in getattr(i, "callspec", EMPTY).params})
         for service, host in (("anthropic", double.ANTHROPIC), ("openai", double.OPENAI), ("google", double.GOOGLE), ("github", github.API)):
             sbx.secret("-g", service, value=keys[host])
         sbx.in_world(world)

@@ -124,6 +124,39 @@ static void which_callback(void **state)
 	callback("https://auth.example.com/?#?redirect_uri=http://localhost:1455/", "", 0, "");
 }
 
+static void leads(const char *host, const char *location, const char *wanted)
+{
+	const struct openurl_callback from = { .port = 1455, .path = "/cb" };
+	struct openurl_callback c = from;
+	char next[OPENURL_MAX + 1] = "before";
+
+	(void)snprintf(c.host, sizeof(c.host), "%s", host);
+	assert_int_equal(openurl_next(&c, location, strlen(location), next), wanted ? 0 : -EINVAL);
+	assert_string_equal(next, wanted ? wanted : "before");
+}
+
+static void where_it_leads_on(void **state)
+{
+	leads("localhost", "/success?a=b#c", "/success?a=b");
+	leads("localhost", "http://localhost:1455/success?a=%2F", "/success?a=%2F");
+	leads("localhost", "http://LOCALHOST:1455", "/");
+	leads("127.0.0.1", "http://127.0.0.1:1455/x", "/x");
+	leads("::1", "/x", "/x");
+	leads("::1", "http://[::1]:1455/x", "/x");
+	leads("localhost", "http://127.0.0.1:1455/x", NULL);
+	leads("localhost", "http://localhost:1456/x", NULL);
+	leads("localhost", "https://localhost:1455/x", NULL);
+	leads("localhost", "http://localhost/x", NULL);
+	leads("localhost", "//localhost:1455/x", NULL);
+	leads("localhost", "//evil.test/x", NULL);
+	leads("localhost", "/\\evil.test/x", NULL);
+	leads("localhost", "/x y", NULL);
+	leads("localhost", "/x\r\nHost: evil", NULL);
+	leads("localhost", "success", NULL);
+	leads("localhost", "", NULL);
+	leads("localhost", "http://me@localhost:1455/", NULL);
+}
+
 static void parts(void **state)
 {
 	char origin[DEST_PRINT_MAX + 8], request[OPENURL_MAX + 1];
@@ -148,7 +181,7 @@ static void parts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(is_written_anew), cmocka_unit_test(what_is_refused), cmocka_unit_test(which_callback),
+		cmocka_unit_test(is_written_anew), cmocka_unit_test(what_is_refused), cmocka_unit_test(which_callback), cmocka_unit_test(where_it_leads_on),
 		cmocka_unit_test(parts),
 	};
 

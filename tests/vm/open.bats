@@ -109,10 +109,14 @@ guest() {
 		"$here/cb?code=abc")" = "302 $here/done sandbox close" ]
 	run -0 --separate-stderr guest 'tr -d "\r" </tmp/request'
 	[ "$output" = $'GET /cb?code=abc HTTP/1.1\nHost: localhost:18455\nAccept: text/html, */*\nConnection: close' ]
-	# Once. What it is redirected to is answered on the host; then nothing listens any more.
+	# Once, and so does what it is redirected to, exactly. Everything else is answered on the host; then nothing listens any more.
+	[[ $(curl -s "$here/done?x") == "Signed in, in the sandbox."* ]]
+	[ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Origin: https://evil.test' "$here/done")" = 403 ]
+	[ "$(curl -s -o /dev/null -w '%{http_code} %header{content-security-policy}' "$here/done")" = "302 sandbox" ]
 	[[ $(curl -s "$here/done") == "Signed in, in the sandbox."* ]]
 	[[ $(curl -s "$here/cb?code=again") == "Signed in, in the sandbox."* ]]
-	[ "$(guest 'grep -c . /tmp/request')" = 4 ]
+	run -0 --separate-stderr guest 'tr -d "\r" </tmp/request | grep -c GET; grep -o "GET /done HTTP" /tmp/request'
+	[ "$output" = $'2\nGET /done HTTP' ]
 	wait_for 30 closed
 }
 
