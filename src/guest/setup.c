@@ -16,6 +16,7 @@
 #include "guest/console.h"
 #include "guest/homefiles.h"
 #include "guest/ident.h"
+#include "guest/loginshell.h"
 #include "guest/network.h"
 #include "guest/opens.h"
 #include "guest/paths.h"
@@ -270,6 +271,9 @@ int setup_run(struct setup *s, struct err *err)
 			     java == -EACCES ? "another password than the usual" : java == -EINVAL ? "not of the type JKS" : strerror(-java));
 	if (opens_prepare(&none) < 0)
 		console_line("%s: no URL can be opened on the host", none.msg);
+	r = loginshell_mend("/etc/profile");
+	if (r < 0)
+		console_line("/etc/profile stays as it is: %s", strerror(-r));
 	steps_end_of("opens");
 	tune_system();
 	steps_end_of("tune");
