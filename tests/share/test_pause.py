@@ -10,9 +10,11 @@ import os
 import pathlib
 import random
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import doorway  # noqa: E402
@@ -233,6 +235,69 @@ class GoesOn(Case):
             self.assertEqual(self.client.lookup(self.node(f"d{d}"), f"f{i}"), nodes[d, i])
         report = self.host.report()
         self.assertEqual((report["nodes"], report["gone"], report["lost_handles"]), (10000, 0, 0))
+
+
+def restarted(data):
+    """A saved state as of another start of the host: devices and mounts have other numbers."""
+    data = bytearray(data)
+
+    def renumber(at):
+        dev, _, mnt = struct.unpack_from("=QQQ", data, at)
+        struct.pack_into("=Q", data, at, dev ^ 0x5500)
+        struct.pack_into("=Q", data, at + 16, mnt + 1000)
+
+    roots, nodes = struct.unpack_from("=II", data, 24)
+    at = 24 + 8 * 4 + 128
+    for _ in range(roots):
+        renumber(at + 1)
+        at += 37
+    for _ in range(nodes):
+        renumber(at + 23)
+        at += 60 + data[at + 59]
+    struct.pack_into("=I", data, 12, zlib.crc32(bytes(data[24:])))
+    return bytes(data)
+
+
+class Restart(Case):
+    """Between the two, the host was started anew."""
+
+    def after_restart(self):
+        state, _ = self.save()
+        state.seek(0)
+        data = restarted(state.read())
+        other = tempfile.TemporaryFile()
+        other.write(data)
+        other.flush()
+        self.go_on(other)
+
+    def test_the_same_numbers(self):
+        (self.h / "d").mkdir()
+        (self.h / "d/f").write_text("text")
+        (self.h / "moves").write_text("moved")
+        self.begin()
+        known = [self.node("d"), self.node("d", "f"), self.node("moves")]
+        handle = self.client.open(known[1], os.O_RDWR)
+        os.rename(self.h / "moves", self.h / "d/moved")
+        self.after_restart()
+        self.assertEqual(self.client.read(known[1], handle), b"text")
+        self.assertEqual([self.node("d"), self.node("d", "f"), self.node("d", "moved")], known)
+        self.assertEqual(self.host.report()["replaced"], 0)
+
+    def test_a_file_system_inside(self):
+        (self.h / "m").mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "none", str(self.h / "m")], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("no mount on this host")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(self.h / "m")])
+        for name in ("a", "b"):
+            (self.h / "m" / name).write_text(name)
+        self.begin()
+        known = [self.node("m"), self.node("m", "a"), self.node("m", "b")]
+        handles = [self.client.open(node) for node in known[1:]]
+        os.rename(self.h / "m/b", self.h / "m/c")
+        self.after_restart()
+        self.assertEqual(self.client.read(known[1], handles[0]), b"a")
+        self.assertEqual([self.node("m"), self.node("m", "a"), self.node("m", "c")], known)
+        self.assertEqual(self.client.read(known[2], handles[1]), b"b")
 
 
 class HostChanges(Case):
@@ -655,7 +720,6 @@ class Refused(Case):
 
     def test_numbers_that_do_not_fit(self):
         """A right checksum over records that contradict each other."""
-        import zlib
         (self.h / "d").mkdir()
         (self.h / "d/f").write_text("x")
         self.begin()
@@ -688,7 +752,6 @@ class Refused(Case):
 
     def test_garbage(self):
         """Whatever stands in the state, with a right checksum: sbx-fs refuses it, or serves and is well."""
-        import zlib
         (self.h / "d").mkdir()
         (self.h / "d/f").write_text("x")
         self.begin()
