@@ -67,11 +67,13 @@ static int mount_layer(unsigned target, size_t i, uint64_t deadline_ms, struct e
 	return mount_at(dev, at, "squashfs", MS_RDONLY, NULL, err);
 }
 
-/* In a child: the base's own program, whose pages stay in memory, with those of all that it needs. */
+/* In a child: a login shell of the base, which is what `sbx run shell` starts, and the programs that it starts: their pages
+ * stay in memory. */
 static void warm_child(void) __attribute__((noreturn));
 static void warm_child(void)
 {
-	const char *const argv[] = { "bash", "-c", "/bin/true", NULL }, *const envp[] = { NULL };
+	const char *const argv[] = { "bash", "-l", "-c", "/bin/true", NULL };
+	const char *const envp[] = { "HOME=/home/agent", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", NULL };
 
 	if (chroot(LAYERS "/0") == 0 && chdir("/") == 0)
 		(void)execve("/bin/bash", (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);

@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "vm/fdpass.h"
 #include "vm/frozenkey.h"
+#include "vm/frozenview.h"
 #include "vm/maker.h"
 #include "vm/saver.h"
 
@@ -42,6 +43,7 @@ struct held {
 	enum held_state state;
 	char key[FROZEN_KEY];
 	struct frozen frozen; /* owned; READY */
+	struct frozenview view;
 	uv_poll_t *answer;    /* owned; MAKING: on answer_fd */
 	int answer_fd;        /* owned */
 	struct err err;       /* FAILED */
@@ -121,6 +123,7 @@ static void answer_all(struct holder *h, const struct held *of)
 
 static void let_go(struct held *h)
 {
+	frozenview_close(&h->view);
 	frozen_done(&h->frozen);
 	*h = (struct held){ .frozen = { -1, -1 }, .answer_fd = -1 };
 }
@@ -142,6 +145,8 @@ static void on_made(uv_poll_t *p, int status, int events)
 	}
 	own_close_p(&h->answer_fd);
 	answer_all(holder, h);
+	if (h->state == READY)
+		frozenview_open(&h->view, h->frozen.memory);
 }
 
 static struct held *find(struct holder *h, const char *key)
