@@ -20,6 +20,7 @@
 #include "daemon/ports.h"
 #include "daemon/rules.h"
 #include "daemon/settings.h"
+#include "daemon/spare.h"
 #include "daemon/template.h"
 
 #define MEMORY_MIN_MIB 512
@@ -299,6 +300,7 @@ static int make(struct daemon *d, struct store_row *row, uint64_t disk_bytes, st
 
 	memcpy(id, row->id, sizeof(id));
 	r = disk_make(&d->disks, id, disk_bytes, err);
+	spare_wanted(d);
 	if (r < 0)
 		return r;
 	r = store_add(d->store, row, err);

@@ -25,6 +25,7 @@
 #include "daemon/rules.h"
 #include "daemon/sandbox.h"
 #include "daemon/server.h"
+#include "daemon/spare.h"
 
 #define LOCK_WAIT_MS 20000
 #define LOCK_TICK_US 50000
@@ -223,6 +224,7 @@ void daemon_shutdown(struct daemon *d)
 	(void)uv_timer_start(&d->deadline, on_deadline, SHUTDOWN_MS, 0);
 	build_cancel(d);
 	layer_cancel(d);
+	spare_cancel(d);
 	server_drain(d);
 }
 
@@ -300,6 +302,7 @@ static int serve(struct daemon *d, struct err *err)
 		r = uv_signal_start(&d->interrupt, on_signal, SIGINT);
 	if (r < 0)
 		return r;
+	spare_wanted(d);
 	log_info("event=ready pid=%d version=%s socket=%s/sandboxd.sock", (int)getpid(), SBX_VERSION, d->dirs.runtime);
 	(void)uv_run(&d->loop, UV_RUN_DEFAULT);
 	log_info("event=ended");
@@ -320,7 +323,7 @@ int daemon_main(int argc, char **argv)
 	(void)umask(0077);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
-	d->runtime_fd = d->vm_fd = d->lock_fd = d->disks.fd = -1;
+	d->runtime_fd = d->vm_fd = d->lock_fd = d->disks.fd = d->disks.spare = -1;
 	r = start_loop(d, &err);
 	if (r == 0)
 		r = prepare(d, &err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * daemon: `sandboxd`, one per user: one libuv loop, no threads. It holds the registry, starts supervisors and watches
+ * daemon: `sandboxd`, one per user: one libuv loop; the only other threads close files. It holds the registry, starts supervisors and watches
  * them; it never reads a byte of a guest. Supervisors outlive it, and the next daemon finds them again.
  */
 #ifndef SBX_DAEMON_DAEMON_H
@@ -19,6 +19,7 @@ struct layer;
 struct rules;
 struct sandbox;
 struct server;
+struct spare;
 
 /* What sbx-image last looked at where it had nothing to do: itself, in which the recipe is, and the manifest. */
 struct daemon_template {
@@ -39,6 +40,7 @@ struct daemon {
 	struct daemon_template whole; /* all zero: not known */
 	struct layer *layers;      /* owned by themselves: the running builds of agents' layers */
 	struct server *server;     /* owned */
+	struct spare *spare;       /* owned by itself: see spare.h */
 	uv_signal_t term, interrupt;
 	uv_timer_t deadline; /* of the shutdown */
 	char started_at[STORE_TIME_SIZE];

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -21,17 +22,26 @@
 #define FORMAT_TIMEOUT_MS 30000
 #define LEAST_FREE_BYTES (UINT64_C(64) << 20)
 #define ID_LEN 36
+#define SPARE "disk-1.img" /* another number for other ways to format */
+#define SPARE_NEW "new.img"
+#define SPARE_NICE 10
 
 int disk_open(struct disk_home *h, const char *state_dir, struct err *err)
 {
 	int r;
 
-	h->fd = -1;
-	if (str_format(h->path, sizeof(h->path), "%s/sandboxes", state_dir) < 0)
+	h->fd = h->spare = -1;
+	if (str_format(h->path, sizeof(h->path), "%s/sandboxes", state_dir) < 0 ||
+	    str_format(h->spare_path, sizeof(h->spare_path), "%s/spare", state_dir) < 0)
 		return err_set(err, ERR_INVALID, ENAMETOOLONG, "the state directory's path is too long");
 	r = env_ensure(h->path, err);
+	if (r == 0)
+		r = env_ensure(h->spare_path, err);
 	if (r < 0)
 		return r;
+	h->spare = open(h->spare_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (h->spare < 0)
+		return err_errno(err, errno, "cannot open %.300s", h->spare_path);
 	h->fd = open(h->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return h->fd < 0 ? err_errno(err, errno, "cannot open %.300s", h->path) : 0;
 }
@@ -39,6 +49,7 @@ int disk_open(struct disk_home *h, const char *state_dir, struct err *err)
 void disk_close(struct disk_home *h)
 {
 	own_close_p(&h->fd);
+	own_close_p(&h->spare);
 }
 
 /* id and ending as a directory's name. */
@@ -65,15 +76,19 @@ static const char *mke2fs_path(void)
 	return "mke2fs";
 }
 
-static int format(const char *path, struct err *err)
+#define FORMAT_ARGS 10
+
+/* SPARE goes with these. */
+static struct spawn format_command(const char *argv[FORMAT_ARGS], const char *path)
 {
 	const char *program = mke2fs_path();
-	const char *const argv[] = { program, "-t",
-				     "ext4",  "-q",
-				     "-m",    "0",
-				     "-E",    "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
-				     path,    NULL };
-	struct spawn s = {
+	const char *const all[FORMAT_ARGS] = {
+		program, "-t", "ext4", "-q", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+		path, NULL
+	};
+
+	memcpy(argv, all, sizeof(all));
+	return (struct spawn){
 		.path = program,
 		.argv = argv,
 		.stdin_fd = -1,
@@ -81,6 +96,12 @@ static int format(const char *path, struct err *err)
 		.stderr_fd = -1,
 		.die_with_parent = true,
 	};
+}
+
+static int format(const char *path, struct err *err)
+{
+	const char *argv[FORMAT_ARGS];
+	struct spawn s = format_command(argv, path);
 	int r = spawn_run(&s, FORMAT_TIMEOUT_MS, 4096, NULL, err);
 
 	if (r == -ENOENT)
@@ -108,23 +129,74 @@ int disk_ready(const struct disk_home *h, struct err *err)
 	return enough_space(h->fd, h->path, err);
 }
 
-static int make_image(const struct disk_home *h, int dir, const char *name, uint64_t bytes, struct err *err)
+/* Nothing but zeroes; a descriptor, owned by the caller. */
+static int make_sparse(int dir, const char *name, const char *path, uint64_t bytes, struct err *err)
 {
-	auto_free char *path = str_new("%s/%s/disk.img", h->path, name);
-	auto_fd int fd = openat(dir, "disk.img", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int r;
+	auto_fd int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	if (!path)
-		return err_errno(err, ENOMEM, "the new disk");
 	if (fd < 0)
 		return err_errno(err, errno, "cannot make %.300s", path);
 	if (ftruncate(fd, (off_t)bytes) < 0)
 		return err_errno(err, errno, "cannot make a disk of %llu GiB at %.300s (setting sandbox.disk)",
 				 (unsigned long long)(bytes >> 30), path);
+	return TAKE_FD(fd);
+}
+
+static int make_image(const struct disk_home *h, int dir, const char *name, uint64_t bytes, struct err *err)
+{
+	auto_free char *path = str_new("%s/%s/disk.img", h->path, name);
+	auto_fd int fd = path ? make_sparse(dir, "disk.img", path, bytes, err) : err_errno(err, ENOMEM, "the new disk");
+	int r;
+
+	if (fd < 0)
+		return fd;
 	r = format(path, err);
 	if (r == 0 && fdatasync(fd) < 0)
 		r = err_errno(err, errno, "cannot write %.300s", path);
 	return r;
+}
+
+static bool has_spare(const struct disk_home *h, uint64_t bytes)
+{
+	struct stat st;
+
+	return fstatat(h->spare, SPARE, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == bytes;
+}
+
+int disk_spare_begin(const struct disk_home *h, uint64_t bytes, int *ret_pidfd, struct err *err)
+{
+	auto_free char *path = str_new("%s/" SPARE_NEW, h->spare_path);
+	const char *argv[FORMAT_ARGS];
+	auto_fd int fd = -1;
+	struct spawn s;
+	pid_t pid;
+	int r;
+
+	if (has_spare(h, bytes))
+		return 1;
+	(void)unlinkat(h->spare, SPARE, 0);
+	(void)unlinkat(h->spare, SPARE_NEW, 0);
+	r = path ? enough_space(h->fd, h->path, err) : err_errno(err, ENOMEM, "the spare disk");
+	if (r < 0)
+		return r;
+	fd = make_sparse(h->spare, SPARE_NEW, path, bytes, err);
+	if (fd < 0)
+		return fd;
+	s = format_command(argv, path);
+	r = spawn_start(&s, &pid, ret_pidfd, err);
+	if (r == 0)
+		(void)setpriority(PRIO_PROCESS, (id_t)pid, SPARE_NICE);
+	return r;
+}
+
+bool disk_spare_end(const struct disk_home *h, bool formatted)
+{
+	auto_fd int fd = formatted ? openat(h->spare, SPARE_NEW, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+	if (fd >= 0 && fdatasync(fd) == 0 && renameat(h->spare, SPARE_NEW, h->spare, SPARE) == 0)
+		return true;
+	(void)unlinkat(h->spare, SPARE_NEW, 0);
+	return false;
 }
 
 int disk_make(const struct disk_home *h, const char *id, uint64_t bytes, struct err *err)
@@ -138,8 +210,10 @@ int disk_make(const struct disk_home *h, const char *id, uint64_t bytes, struct 
 	if (mkdirat(h->fd, d.s, 0700) < 0)
 		return err_errno(err, errno, "cannot make a directory in %.300s", h->path);
 	dir = openat(h->fd, d.s, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = dir < 0 ? err_errno(err, errno, "cannot open %.300s/%s", h->path, d.s)
-		    : make_image(h, dir, d.s, bytes, err);
+	if (dir < 0)
+		r = err_errno(err, errno, "cannot open %.300s/%s", h->path, d.s);
+	else if (!has_spare(h, bytes) || renameat(h->spare, SPARE, dir, "disk.img") < 0)
+		r = make_image(h, dir, d.s, bytes, err);
 	if (r < 0)
 		disk_abort(h, id);
 	return r;
@@ -177,6 +251,13 @@ int disk_retire(const struct disk_home *h, const char *id, struct err *err)
 void disk_restore(const struct disk_home *h, const char *id)
 {
 	(void)rename_to(h, id, ".old", "");
+}
+
+int disk_hold(const struct disk_home *h, const char *id)
+{
+	auto_free char *path = str_new("%.36s.old/disk.img", id);
+
+	return path ? openat(h->fd, path, O_PATH | O_CLOEXEC | O_NOFOLLOW) : -1;
 }
 
 int disk_remove(const struct disk_home *h, const char *id, struct err *err)

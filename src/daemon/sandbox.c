@@ -18,6 +18,7 @@
 #include "daemon/pause.h"
 #include "daemon/ports.h"
 #include "daemon/rules.h"
+#include "daemon/spare.h"
 #include "daemon/template.h"
 #include "daemon/vmlink.h"
 
@@ -485,7 +486,7 @@ int sandbox_remove(struct sandbox *s, struct err *err)
 {
 	struct daemon *d = s->daemon;
 	char id[STORE_ID_SIZE];
-	int r;
+	int held, r;
 
 	if (s->state != SANDBOX_STOPPED)
 		return err_set(err, ERR_CONFLICT, EBUSY, "sandbox '%s' is not stopped", s->row.name);
@@ -509,7 +510,10 @@ int sandbox_remove(struct sandbox *s, struct err *err)
 	rules_forget(d);
 	template_release(d->dirs.cache, id);
 	/* The record is gone: what cannot be removed now is removed at the next start. */
-	return disk_remove(&d->disks, id, err);
+	held = disk_hold(&d->disks, id);
+	r = disk_remove(&d->disks, id, err);
+	spare_close(d, held);
+	return r;
 }
 
 int sandbox_keep(struct sandbox *s, bool keep, struct err *err)
