@@ -25,8 +25,8 @@ static int root_option(void *values, int key, const char *arg, struct err *err)
 }
 
 static const struct cmd *const commands[] = {
-	&cmd_agent, &cmd_attach,  &cmd_create, &cmd_daemon, &cmd_diagnose, &cmd_exec, &cmd_help,    &cmd_inspect,
-	&cmd_login,  &cmd_logout, &cmd_ls,     &cmd_open,   &cmd_pause,   &cmd_policy, &cmd_ports,    &cmd_resume, &cmd_rm,   &cmd_run,     &cmd_secret, &cmd_stop,
+	&cmd_agent, &cmd_attach, &cmd_checkpoint,  &cmd_create, &cmd_daemon, &cmd_diagnose, &cmd_exec, &cmd_fork, &cmd_help,    &cmd_inspect,
+	&cmd_login,  &cmd_logout, &cmd_ls,     &cmd_open,   &cmd_pause,   &cmd_policy, &cmd_ports,    &cmd_restore, &cmd_resume, &cmd_rm,   &cmd_run,     &cmd_secret, &cmd_stop,
 	&cmd_version, NULL,
 };
 

@@ -69,7 +69,7 @@ struct cmd {
 extern const struct cmd cli_root;
 
 /* The commands, one per file. */
-extern const struct cmd cmd_agent, cmd_attach, cmd_create, cmd_daemon, cmd_diagnose, cmd_exec, cmd_help, cmd_inspect, cmd_login, cmd_logout, cmd_ls, cmd_open, cmd_pause, cmd_policy, cmd_ports, cmd_resume,
+extern const struct cmd cmd_agent, cmd_attach, cmd_checkpoint, cmd_create, cmd_daemon, cmd_diagnose, cmd_exec, cmd_fork, cmd_help, cmd_inspect, cmd_login, cmd_logout, cmd_ls, cmd_open, cmd_pause, cmd_policy, cmd_ports, cmd_restore, cmd_resume,
 	cmd_rm, cmd_run, cmd_secret, cmd_stop, cmd_version;
 /* Of `sbx policy`. */
 extern const struct cmd cmd_policy_allow, cmd_policy_approve, cmd_policy_check, cmd_policy_deny, cmd_policy_explain, cmd_policy_init,

@@ -274,7 +274,7 @@ static int choose_name(struct daemon *d, struct create_plan *p, struct sandbox *
 
 /* --- making it --- */
 
-static int identify(struct store_row *row, struct err *err)
+int create_identity(struct store_row *row, struct err *err)
 {
 	auto_free char *machine_id = str_random_hex(16);
 	uint8_t u[16];
@@ -343,7 +343,7 @@ static int create(struct daemon *d, struct create_plan *p, struct sandbox **ret,
 	if (r == 0)
 		r = template_bind(d->dirs.cache, p->profile, &p->row.template, err);
 	if (r == 0)
-		r = identify(&p->row, err);
+		r = create_identity(&p->row, err);
 	if (r == 0)
 		r = make(d, &p->row, set.disk_bytes, ret, err);
 	if (r == 0)
@@ -370,7 +370,7 @@ int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, st
 	if (r == 0)
 		r = template_bind(d->dirs.cache, NULL, &row.template, err);
 	if (r == 0)
-		r = identify(&row, err);
+		r = create_identity(&row, err);
 	if (r == 0)
 		r = make(d, &row, set.disk_bytes, ret, err);
 	store_row_done(&row);

@@ -19,6 +19,9 @@ int create_sandbox(struct daemon *d, const json_t *body, struct sandbox **ret, b
  * was left of it. */
 int create_builder(struct daemon *d, const char *agent, struct sandbox **ret, struct err *err);
 
+/* A new id, machine-id and time of creation. */
+int create_identity(struct store_row *row, struct err *err);
+
 /* What a request says, checked against nothing but itself and the host. For create_sandbox, and for tests. */
 struct create_plan {
 	struct store_row row; /* owned; without id, times, machine_id, template, and name where none was given */

@@ -21,6 +21,7 @@
 struct job {
 	struct daemon *daemon; /* borrowed */
 	char id[STORE_ID_SIZE];
+	bool end;
 	pause_done *done;
 	void *user;
 	json_t *reply; /* owned */
@@ -43,6 +44,8 @@ void pause_look(struct sandbox *s)
 		(void)io_remove_tree(home, SANDBOX_SAVED);
 	(void)io_remove_tree(home, SANDBOX_SAVED ".new");
 	(void)io_remove_tree(home, SANDBOX_SAVED ".old");
+	if (!s->copying)
+		(void)io_remove_tree(home, "restore.new");
 }
 
 char *pause_path(const struct sandbox *s)
@@ -102,36 +105,48 @@ static void on_saved(void *user, json_t *reply, const struct err *err)
 		return;
 	}
 	j->reply = json_incref(reply);
-	r = sandbox_await_end(s, on_off, j, &mine);
+	r = j->end ? sandbox_await_end(s, on_off, j, &mine) : 1;
 	if (r != 0)
 		finish(j, s, r < 0 ? &mine : NULL);
 }
 
 static int can_be_saved(const struct sandbox *s, const char *verb, struct err *err)
 {
-	if (s->removing)
-		return err_set(err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being removed", s->row.name);
+	if (s->removing || s->copying)
+		return err_set(err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being %s", s->row.name, s->removing ? "removed" : "copied");
 	if (s->state == SANDBOX_RUNNING)
 		return 0;
 	return err_set(err, ERR_CONFLICT, EAGAIN, "sandbox '%s' is %s: only one that runs can be %s", s->row.name, sandbox_status(s), verb);
 }
 
-int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err)
+static int ask(struct sandbox *s, const char *into, bool end, pause_done *done, void *user, struct err *err)
 {
-	auto_free char *path = pause_path(s);
 	struct job *j = calloc(1, sizeof(*j));
 	struct vmlink_call call;
-	int r = path && j ? can_be_saved(s, "paused", err) : err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
+	int r;
 
-	if (r < 0) {
-		free(j);
-		return r;
-	}
-	*j = (struct job){ .daemon = s->daemon, .done = done, .user = user };
+	if (!j)
+		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
+	*j = (struct job){ .daemon = s->daemon, .end = end, .done = done, .user = user };
 	(void)str_format(j->id, sizeof(j->id), "%s", s->row.id);
-	call = sandbox_call(s, json_pack("{s:s, s:s, s:b}", "op", "save", "into", path, "end", 1), SAVE_MS);
+	call = sandbox_call(s, json_pack("{s:s, s:s, s:b, s:b}", "op", "save", "into", into, "end", end, "disk", !end), SAVE_MS);
 	r = vmlink_ask(&call, on_saved, j, err);
 	if (r < 0)
 		free(j);
 	return r;
+}
+
+int pause_save(struct sandbox *s, const char *into, const char *verb, pause_done *done, void *user, struct err *err)
+{
+	int r = can_be_saved(s, verb, err);
+
+	return r < 0 ? r : ask(s, into, false, done, user, err);
+}
+
+int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err)
+{
+	auto_free char *path = pause_path(s);
+	int r = path ? can_be_saved(s, "paused", err) : err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
+
+	return r < 0 ? r : ask(s, path, true, done, user, err);
 }

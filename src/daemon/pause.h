@@ -22,6 +22,8 @@ int pause_discard(struct sandbox *s, struct err *err);
 /* reply (borrowed) as of the supervisor's "save" (docs/api.md); NULL with err. Once, later, while the sandbox exists. */
 typedef void pause_done(void *user, struct sandbox *s, const json_t *reply, const struct err *err);
 
+/* Saves the machine of one that runs into a directory that is not there yet, with its disk; it goes on. */
+int pause_save(struct sandbox *s, const char *into, const char *verb, pause_done *done, void *user, struct err *err);
 /* Saves, and ends its machine; done when it is off. */
 int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err);
 

@@ -600,6 +600,30 @@ int rules_add(struct daemon *d, struct rule *list, size_t n, struct rules_added 
 	return r;
 }
 
+int rules_copy(struct daemon *d, const struct sandbox *from, const struct sandbox *to, struct err *err)
+{
+	const struct ruleset *all = &d->rules->now.policy->rules;
+	auto_free struct rule *list = calloc(all->n + 1, sizeof(*list));
+	auto_free struct rules_added *added = calloc(all->n + 1, sizeof(*added));
+	size_t n = 0;
+	int r = 0;
+
+	if (!list || !added)
+		return err_errno(err, ENOMEM, "the policy");
+	for (size_t i = 0; i < all->n; i++) {
+		const char *who = all->rules[i].sandbox;
+
+		if (!who || (!str_eq(who, from->row.name) && !str_eq(who, from->row.id)))
+			continue;
+		list[n] = all->rules[i]; /* its texts are borrowed */
+		list[n++].sandbox = (char *)(uintptr_t)(str_eq(who, from->row.id) ? to->row.id : to->row.name);
+	}
+	/* They live in the policy that each change replaces, so that there is one change. */
+	if (n > 0)
+		r = rules_add(d, list, n, added, err);
+	return r;
+}
+
 int rules_remove(struct daemon *d, const char *const *ids, size_t n, struct err *err)
 {
 	uint64_t numbers[RULES_ONCE_MAX];

@@ -50,6 +50,8 @@ int rules_init(struct daemon *d, const char *preset, struct err *err);
 int rules_reset(struct daemon *d, struct err *err);
 /* Adds the user's rules, all or none, and gives them their ids; ret has an entry for each. */
 int rules_add(struct daemon *d, struct rule *list, size_t n, struct rules_added *ret, struct err *err);
+/* The rules that are for one sandbox alone become another one's, too. */
+int rules_copy(struct daemon *d, const struct sandbox *from, const struct sandbox *to, struct err *err);
 /* Takes rules away by their ids, all or none; -ENOENT names one that is not there. */
 int rules_remove(struct daemon *d, const char *const *ids, size_t n, struct err *err);
 /* Waits until every sandbox that runs has taken the changes so far. 1: all have, and done is not called; 0: done will be called, once:

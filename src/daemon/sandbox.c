@@ -259,7 +259,7 @@ static void gone(struct sandbox *s)
 	s->killed = false;
 	pause_look(s);
 	s->resumed = false;
-	if (s->start_again && s->starters.n > 0 && !s->removing) {
+	if (s->start_again && s->starters.n > 0 && !s->removing && !s->copying) {
 		s->start_again = false;
 		if (begin(s, &err) < 0)
 			fail_starters(s, &err);
@@ -397,8 +397,8 @@ int sandbox_start(struct sandbox *s, sandbox_done *done, void *user, struct err 
 {
 	int r;
 
-	if (s->removing)
-		return err_set(err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being removed", s->row.name);
+	if (s->removing || s->copying)
+		return err_set(err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being %s: try again", s->row.name, s->removing ? "removed" : "copied");
 	switch (s->state) {
 	case SANDBOX_RUNNING:
 		return 1;

@@ -63,6 +63,7 @@ struct sandbox {
 	bool removing;    /* DELETE under way: no start any more */
 	bool paused;      /* STOPPED: its memory is saved, and the next start goes on from it (pause.h) */
 	bool resumed;     /* RUNNING: it did */
+	bool copying;     /* its disk is copied or replaced: no start, no removal (checkpoint.h, fork.h) */
 	bool publishing;  /* a change of the published ports is under way */
 	unsigned sessions;
 	char accel[16];        /* "" unknown */

@@ -135,6 +135,24 @@ int template_hold(const char *cache_dir, const json_t *profile, const char *id, 
 	return r < 0 ? err_errno(err, -r, "cannot write %.300s/%s", dir ? dir : "refs", file ? file : "") : 0;
 }
 
+int template_hold_too(const char *cache_dir, const char *other, const char *id, const char *holder, struct err *err)
+{
+	auto_free char *dir = str_new("%s/templates/refs", cache_dir), *from = str_new("%s.json", other), *to = str_new("%s.json", id);
+	auto_free char *old = NULL, *text = NULL;
+	auto_fd int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	auto_(json) json_t *o = NULL;
+	size_t n = 0;
+	int r = !from || !to ? -ENOMEM : fd < 0 ? -errno : io_read_file(fd, from, MANIFEST_MAX_BYTES, &old, &n);
+
+	if (r == 0)
+		o = json_loadb(old, n, JSON_REJECT_DUPLICATES, NULL);
+	if (o && json_object_set_new(o, "holder", json_string(holder)) == 0)
+		text = json_dumps(o, JSON_COMPACT);
+	if (r == 0)
+		r = text ? io_write_file_atomic(fd, to, text, strlen(text), 0600) : -EBADMSG;
+	return r < 0 ? err_errno(err, -r, "cannot write the template's reference") : 0;
+}
+
 void template_release(const char *cache_dir, const char *id)
 {
 	auto_free char *file = str_new("%s/templates/refs/%s.json", cache_dir, id);

@@ -18,6 +18,8 @@
 int template_bind(const char *cache_dir, const json_t *profile, json_t **ret, struct err *err);
 /* Keeps what template_bind gave from being tidied away as long as holder, a directory, is there: refs/ID.json (image/store.h). */
 int template_hold(const char *cache_dir, const json_t *profile, const char *id, const char *holder, struct err *err);
+/* The same, of what another id holds. */
+int template_hold_too(const char *cache_dir, const char *other, const char *id, const char *holder, struct err *err);
 void template_release(const char *cache_dir, const char *id);
 /* The agent's layer: {"version", "package_version", "created", "digest", "bytes", "current"}, or null; a new reference. */
 json_t *template_layer(const char *cache_dir, const json_t *profile);

@@ -41,6 +41,7 @@ struct call {
 	uv_timer_t timer;
 	struct err err;
 	struct quiet_wake *wake; /* owned; of /wake */
+	struct setup trust;      /* of /trust: ca and ca_hash */
 };
 
 static void unref(struct call *c)
@@ -50,6 +51,7 @@ static void unref(struct call *c)
 	buf_done(&c->body);
 	buf_done(&c->out);
 	free(c->wake);
+	free(c->trust.ca);
 	free(c);
 }
 
@@ -221,6 +223,8 @@ static void wake_finished(uv_work_t *w, int status)
 
 	c->busy--;
 	c->guest->quiet = c->guest->turning = false;
+	if (c->err.kind == ERR_NONE && c->wake->again)
+		memcpy(c->guest->setup.machine_id, c->wake->who.machine_id, sizeof(c->guest->setup.machine_id));
 	if (c->err.kind == ERR_NONE && !(reply = quiet_reply(&c->guest->setup, c->wake, sessions_detached(c->guest))))
 		(void)err_errno(&c->err, ENOMEM, "wake");
 	if (c->err.kind != ERR_NONE)
@@ -256,6 +260,49 @@ static void run_wake(struct call *c)
 	c->work.data = c;
 	c->busy++;
 	(void)uv_queue_work(&c->guest->loop, &c->work, wake_work, wake_finished);
+}
+
+/* ---- another CA ---- */
+
+static void trust_work(uv_work_t *w)
+{
+	struct call *c = w->data;
+	int java;
+
+	(void)trust_install(c->trust.ca, c->trust.ca_hash, &java, &c->err);
+}
+
+static void trust_finished(uv_work_t *w, int status)
+{
+	struct call *c = w->data;
+
+	c->busy--;
+	if (c->err.kind != ERR_NONE)
+		answer_error(c, 500, &c->err);
+	else
+		answer(c, 200, "{}");
+	unref(c);
+}
+
+static void run_trust(struct call *c)
+{
+	json_t *o = json_loadb((const char *)buf_bytes(&c->body), buf_len(&c->body), JSON_REJECT_DUPLICATES, NULL);
+	struct err err = { 0 };
+
+	if (!is_ready(c)) {
+		json_decref(o);
+		return;
+	}
+	if (setup_network(o, &c->trust, &err) < 0 || !c->trust.ca) {
+		if (err.kind == ERR_NONE)
+			(void)err_set(&err, ERR_INVALID, EINVAL, "there is no \"ca\"");
+		answer_error(c, 500, &err);
+	} else {
+		c->work.data = c;
+		c->busy++;
+		(void)uv_queue_work(&c->guest->loop, &c->work, trust_work, trust_finished);
+	}
+	json_decref(o);
 }
 
 static void run_shutdown(struct call *c)
@@ -391,7 +438,8 @@ struct ctl_stream *calls_new(struct guest *g, struct h2_stream *s, const struct 
 		void (*run)(struct call *c);
 	} table[] = { { "/setup", run_setup }, { "/shutdown", run_shutdown }, { "/discard", run_discard }, { "/health", run_health },
 		    { "/quiesce", run_quiesce }, { "/wake", run_wake },
-		    { "/sessions", run_sessions } };
+		    { "/sessions", run_sessions },
+		    { "/trust", run_trust } };
 	struct call *c = calloc(1, sizeof(*c));
 
 	if (!c)

@@ -171,7 +171,7 @@ static int read_workspaces(const json_t *array, struct setup *s, struct err *err
 	return 0;
 }
 
-static int read_network(const json_t *o, struct setup *s, struct err *err)
+int setup_network(const json_t *o, struct setup *s, struct err *err)
 {
 	const json_t *network = json_object_get(o, "network"), *ca = json_object_get(o, "ca"),
 		     *hash = json_object_get(o, "ca_hash");
@@ -204,7 +204,7 @@ int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err)
 	s->fs = !json_is_false(json_object_get(o, "fs"));
 	if ((r = setup_identity(o, s, err)) < 0 || (r = read_disks(o, s, err)) < 0 ||
 	    (r = read_workspaces(json_object_get(o, "workspaces"), s, err)) < 0 ||
-	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = read_network(o, s, err)) < 0 ||
+	    (r = vars_from_json(&s->env, json_object_get(o, "env"), err)) < 0 || (r = setup_network(o, s, err)) < 0 ||
 	    (r = homefiles_check(json_object_get(o, "files"), err)) < 0)
 		setup_done(s);
 	else

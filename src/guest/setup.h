@@ -52,6 +52,8 @@ struct setup {
 int setup_parse(const void *json, size_t n, struct setup *ret, struct err *err);
 /* Only hostname, machine_id, time_ns and entropy. */
 int setup_identity(const json_t *o, struct setup *s, struct err *err);
+/* Only network, ca and ca_hash. */
+int setup_network(const json_t *o, struct setup *s, struct err *err);
 void setup_done(struct setup *s);
 
 /* Everything, in order. Blocks up to about 40 s: for a thread of its own. After a failure the machine is of no use. */

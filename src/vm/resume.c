@@ -76,15 +76,38 @@ json_t *resume_wake_request(const struct machine *m, bool again)
 
 /* --- it runs --- */
 
-void resume_network(struct machine *m)
+static void runs(struct machine *m)
 {
-	if (!is_in(m, NETWORK))
-		return;
 	m->resumed = true;
 	times_reached(&m->times, "network");
 	times_log(&m->times, NULL);
 	resume_free(m);
 	machine_started(m);
+}
+
+static void on_trusted(void *user, const json_t *reply, const struct err *err)
+{
+	struct machine *m = user;
+
+	if (!is_in(m, NETWORK))
+		return;
+	if (err)
+		log_warn("event=not_trusted why=\"%s\"", err->msg);
+	runs(m);
+}
+
+/* A fork has another CA than the sandbox that its memory is of. */
+void resume_network(struct machine *m)
+{
+	const char *had;
+
+	if (!is_in(m, NETWORK))
+		return;
+	had = json_string_value(json_object_get(m->resume->about, "id"));
+	if ((had && str_eq(had, m->spec->id)) || !netdoor_ca(m->net) ||
+	    door_call(m->door, "/trust", json_pack("{s:s, s:s*}", "ca", netdoor_ca(m->net), "ca_hash", netdoor_ca_hash(m->net)), WAKE_MS, on_trusted,
+		      m) < 0)
+		runs(m);
 }
 
 static void on_awake(void *user, const json_t *reply, const struct err *err)

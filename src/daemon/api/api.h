@@ -23,6 +23,11 @@ void api_status(struct request *r);
 
 void api_pause(struct request *r);
 void api_resume(struct request *r);
+void api_checkpoint(struct request *r);
+void api_checkpoints(struct request *r);
+void api_checkpoint_remove(struct request *r);
+void api_restore(struct request *r);
+void api_fork(struct request *r);
 
 void api_ports(struct request *r);
 void api_ports_change(struct request *r);

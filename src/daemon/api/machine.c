@@ -84,7 +84,7 @@ void api_stop(struct request *r)
 	s = named(r);
 	if (!s)
 		return;
-	if (s->state == SANDBOX_STOPPED && s->paused) {
+	if (s->state == SANDBOX_STOPPED && s->paused && !s->copying) {
 		if (pause_discard(s, &err) < 0)
 			request_fail(r, &err);
 		else

@@ -85,6 +85,8 @@ void api_delete(struct request *r)
 	struct sandbox *s = sandbox_find(r->daemon, r->name, &err);
 	int e = s ? 0 : -ENOENT;
 
+	if (e == 0 && s->copying)
+		e = err_set(&err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being copied: try again", s->row.name);
 	if (e == 0 && s->removing)
 		e = err_set(&err, ERR_CONFLICT, EBUSY, "sandbox '%s' is being removed already", s->row.name);
 	if (e == 0 && s->sessions > 0 && !r->force)
