@@ -25,6 +25,7 @@
 #include "guest/console.h"
 #include "guest/disks.h"
 #include "guest/steps.h"
+#include "guest/tune.h"
 
 #define LAYERS "/sbx/layers"
 #define DISK "/sbx/disk"
@@ -166,6 +167,7 @@ int root_prepare(uint64_t deadline_ms, struct err *err)
 	    (r = mount_layer(ROOT_BASE_TARGET, 0, deadline_ms, err)) < 0 ||
 	    (r = disks_wait(ROOT_DISK_TARGET, deadline_ms, own_disk, err)) < 0 || (r = stage(err)) < 0)
 		return r;
+	tune_system(STAGE "/sys/fs/cgroup");
 	warm();
 	return 0;
 }
@@ -332,6 +334,16 @@ int root_move(const char *from, const char *at, mode_t mode, struct err *err)
 	return r < 0 ? err_errno(err, -r, "cannot mount %s in the sandbox", at) : 0;
 }
 
+/* As it should be already: to change it is to copy it up. */
+static int make_tmp(void)
+{
+	struct stat st;
+
+	if (stat("/tmp", &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == 01777)
+		return 0;
+	return (mkdir("/tmp", 01777) < 0 && errno != EEXIST) || chmod("/tmp", 01777) < 0 ? -errno : 0;
+}
+
 int root_populate(const struct user *agent, struct err *err)
 {
 	static const struct {
@@ -347,9 +359,8 @@ int root_populate(const struct user *agent, struct err *err)
 	}
 	if (r < 0)
 		return r;
-	if ((mkdir("/tmp", 01777) < 0 && errno != EEXIST) || chmod("/tmp", 01777) < 0)
-		return err_errno(err, errno, "cannot make /tmp in the sandbox");
-	return make_runtime_dir(agent, err);
+	r = make_tmp();
+	return r < 0 ? err_errno(err, -r, "cannot make /tmp in the sandbox") : make_runtime_dir(agent, err);
 }
 
 int root_lend(const char *at, struct err *err)

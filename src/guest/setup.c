@@ -23,7 +23,6 @@
 #include "guest/root.h"
 #include "guest/steps.h"
 #include "guest/trust.h"
-#include "guest/tune.h"
 #include "guest/workspaces.h"
 
 DEFINE_AUTO(json, json_t *, json_decref);
@@ -275,8 +274,6 @@ int setup_run(struct setup *s, struct err *err)
 	if (r < 0)
 		console_line("/etc/profile stays as it is: %s", strerror(-r));
 	steps_end_of("opens");
-	tune_system();
-	steps_end_of("tune");
 	r = write_files(s, err);
 	steps_end_of("home");
 	if (r == 0)

@@ -16,8 +16,6 @@
 #include "base/own.h"
 #include "base/str.h"
 
-#define CGROUP "/sys/fs/cgroup"
-
 static const struct {
 	const char *path, *value;
 } settings[] = {
@@ -55,27 +53,27 @@ static void loopback_up(void)
 }
 
 /* One controller at a time: one that cannot be delegated must not keep the others away. */
-static void delegate_controllers(void)
+static void delegate_controllers(const char *cgroup)
 {
-	auto_free char *list = NULL;
+	auto_free char *list = NULL, *from = str_new("%s/cgroup.controllers", cgroup), *to = str_new("%s/cgroup.subtree_control", cgroup);
 	char word[64];
 
-	if (io_read_file(AT_FDCWD, CGROUP "/cgroup.controllers", 4096, &list, NULL) < 0)
+	if (!from || !to || io_read_file(AT_FDCWD, from, 4096, &list, NULL) < 0)
 		return;
 	for (const char *p = list; *p;) {
 		size_t n = strcspn(p, " \n");
 
 		if (n > 0 && n < sizeof(word) - 1 && str_format(word, sizeof(word), "+%.*s", (int)n, p) == 0)
-			put(CGROUP "/cgroup.subtree_control", word);
+			put(to, word);
 		p += n;
 		p += strspn(p, " \n");
 	}
 }
 
-void tune_system(void)
+void tune_system(const char *cgroup)
 {
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
 		put(settings[i].path, settings[i].value);
 	loopback_up();
-	delegate_controllers();
+	delegate_controllers(cgroup);
 }

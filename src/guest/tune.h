@@ -8,7 +8,7 @@
 
 /* Resource limits of this process, inherited by all sessions. */
 void tune_limits(void);
-/* sysctls, the loopback interface, cgroup controllers; needs /proc and /sys. */
-void tune_system(void);
+/* sysctls, the loopback interface, the controllers of the cgroup2 file system mounted at cgroup; needs /proc. */
+void tune_system(const char *cgroup);
 
 #endif
