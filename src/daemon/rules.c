@@ -293,8 +293,9 @@ int rules_write(const struct sandbox *s, struct err *err)
 	fd = openat(s->daemon->disks.fd, s->row.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	buf_init(&b, SNAPSHOT_MAX_BYTES);
 	r = fd < 0 ? -errno : snapshot_dump(p, &b);
+	/* Each start writes it anew, and no machine outlives its host: a crash of the host may empty it. */
 	if (r == 0)
-		r = io_write_file_atomic(fd, RULES_FILE, buf_bytes(&b), buf_len(&b), 0600);
+		r = io_write_file_whole(fd, RULES_FILE, buf_bytes(&b), buf_len(&b), 0600);
 	buf_done(&b);
 	return r < 0 ? err_errno(err, -r, "cannot write the policy of sandbox '%s'", s->row.name) : 0;
 }

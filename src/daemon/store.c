@@ -396,13 +396,19 @@ int store_set_keep(struct store *s, const char *id, bool keep, struct err *err)
 	return run(s, q, err);
 }
 
+/* What a host that loses its power forgets here is nobody's loss, and a start need not wait for it to be on the disk. */
 int store_set_last_used(struct store *s, const char *id, const char *time, struct err *err)
 {
 	sqlite3_stmt *q = s->statements[SET_LAST_USED];
+	int r;
 
 	bind_text(q, 1, id);
 	bind_text(q, 2, time);
-	return run(s, q, err);
+	r = execute(s, "PRAGMA synchronous = NORMAL", err);
+	if (r == 0)
+		r = run(s, q, err);
+	(void)execute(s, "PRAGMA synchronous = FULL", NULL);
+	return r;
 }
 
 /* Copies a column that must fit; what does not was not written by us. */
