@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * boot: see boot.h. A guest does nothing with the sandbox's disk before /setup, which it is sent once it has answered: that
- * makes the try on KVM safe, and the waking of a frozen machine. The latter gets its further layers at once: its guest has
- * answered before, when it was frozen.
+ * boot: see boot.h. A guest does nothing with the sandbox's disk before /setup, which one that boots is sent once it has
+ * answered: that makes the try on KVM safe. A woken one has answered before, when it was frozen: it gets its further layers
+ * and /setup at once. Where it does not answer all the same it is killed, and the next one finds a disk that was mounted at
+ * most: no program has run.
  */
 #include "vm/boot.h"
 
@@ -171,7 +172,7 @@ static int attach_layer(struct machine *m, unsigned target)
 
 static void attempt(struct machine *m);
 
-/* The guest has said nothing yet and nothing of the sandbox was run: killing it is as if it had never been. */
+/* The guest has said nothing yet and nothing of the sandbox was run: its disk may have been mounted, nothing more. */
 static void not_thawed(struct machine *m, const char *why)
 {
 	log_warn("event=not_thawed why=\"%s\" the machine boots instead", why);
@@ -180,15 +181,17 @@ static void not_thawed(struct machine *m, const char *why)
 	attempt(m);
 }
 
-/* Nothing runs in the guest before the network door decides by the sandbox's policy. */
+/* Nothing runs in the guest before the network door decides by the sandbox's policy. A thawed guest is told while its first answer is
+ * still on its way: it takes one request after the other. */
 static void set_up(struct machine *m)
 {
-	if (m->state != MACHINE_STARTING || !m->greeted)
+	if (m->state != MACHINE_STARTING || m->asked || !(m->greeted || (m->thawing && m->plugged)))
 		return;
 	m->phase = "network";
 	if (!netdoor_is_ready(m->net))
 		return;
 	m->phase = "root";
+	m->asked = true;
 	times_reached(&m->times, "network");
 	if (door_call(m->door, "/setup", setup_request(m), m->spec->boot_timeout_ms, on_setup, m) < 0)
 		fail(m, ERR_INTERNAL, "cannot set the guest up", "the control door does not take the request");
@@ -238,10 +241,12 @@ static void on_migration(struct machine *m, const char *status)
 	if (m->state != MACHINE_STARTING || !status || !str_eq(status, "completed"))
 		return;
 	times_reached(&m->times, "loaded");
-	if (m->resume)
+	if (m->resume) {
 		resume_loaded(m);
-	else if (m->thawing)
+	} else if (m->thawing) {
 		attach_layers(m);
+		set_up(m);
+	}
 }
 
 static void on_qmp_event(void *user, const char *name, const json_t *data)

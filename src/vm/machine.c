@@ -134,7 +134,7 @@ void machine_discard(struct machine *m)
 	qemu_done(&m->qemu);
 	fsdoor_done(&m->fs);
 	m->qemu.pid = m->fs.pid = 0;
-	m->greeted = m->thawing = m->warm = m->plugged = false;
+	m->greeted = m->thawing = m->warm = m->plugged = m->asked = false;
 }
 
 /* STOPPED or FAILED: nothing of the machine is left; clients get their last words. */

@@ -54,6 +54,7 @@ struct machine {
 	bool warm;          /* the machine that runs was thawed */
 	int state_number;   /* of the devices' state in QEMU, where it is resumed */
 	bool plugged;       /* QEMU was told of its disks */
+	bool asked;         /* the guest was given /setup */
 	bool resumed;       /* it goes on from where it was saved */
 	bool paused;        /* STOPPED: it was saved, and can be resumed */
 	bool stop_wanted;   /* as soon as it has been saved */
