@@ -738,7 +738,8 @@ static int make_session(struct h2conn *c)
 	for (unsigned int type = FIRST_UNKNOWN_TYPE; type <= UINT8_MAX; type++)
 		nghttp2_option_set_user_recv_extension_type(opt, (uint8_t)type);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
-	nghttp2_option_set_no_closed_streams(opt, 1);
+	/* A client that goes on with a stream that has ended hears of it (RFC 9113, 5.1): at most H2CONN_STREAMS_MAX of them are kept in mind. */
+	nghttp2_option_set_no_closed_streams(opt, !server);
 	nghttp2_option_set_max_send_header_block_length(opt, SEND_HEAD_MAX);
 	r = server ? nghttp2_session_server_new2(&c->session, cb, c, opt) : nghttp2_session_client_new2(&c->session, cb, c, opt);
 	if (r == 0)

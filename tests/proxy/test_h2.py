@@ -1113,6 +1113,27 @@ class Malformed(Case):
                 self.assertEqual(c.wait_reset(1), Codes.PROTOCOL_ERROR)
         self.assertEqual([c.trailers for c in o.calls if c.trailers], [])
 
+    def test_frames_after_the_end(self):
+        """G01: on a stream that has ended, by its last frame or a reset, there is nothing more to say; WINDOW_UPDATE and a second reset may have been under way."""
+        self.h2_origin(text(b"x"))
+        p = self.proxy("ok.test:443")
+        cancel = hf.RstStreamFrame(1, Codes.CANCEL)
+        for what, begin, frame in (("DATA after a reset", [POST, cancel], data(1, b"x")), ("HEADERS after a reset", [POST, cancel], None),
+                                   ("DATA after the end", [GET], data(1, b"x")), ("HEADERS after the end", [GET], None)):
+            with self.subTest(what):
+                c = self.raw(p)
+                c.raw(headers(c, 1, begin[0], end=begin[0] is GET), *begin[1:])
+                if begin[0] is GET:
+                    c.until(lambda: any(isinstance(f, hf.DataFrame) and "END_STREAM" in f.flags for f in c.frames))
+                c.raw(frame or headers(c, 1, GET))
+                self.assertEqual(c.wait_reset(1) or c.goaway, Codes.STREAM_CLOSED)
+        c = self.raw(p)
+        update = hf.WindowUpdateFrame(1)
+        update.window_increment = 5
+        c.raw(headers(c, 1, POST, end=False), cancel, update, cancel, headers(c, 3, GET))
+        c.until(lambda: c.heads(3))
+        self.assertTrue(c.heads(3), "the connection lives")
+
     def test_connect(self):
         self.h2_origin(text(b"x"))
         p = self.proxy("ok.test:443")
