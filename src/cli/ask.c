@@ -52,6 +52,23 @@ bool ask_yes(const char *question)
 	return fgets(line, sizeof(line), stdin) && (str_eq(line, "y\n") || str_eq(line, "Y\n") || str_eq(line, "yes\n"));
 }
 
+int ask_possible(struct cli *c, const char *flag, const char *command)
+{
+	if (cli_interactive())
+		return 0;
+	cli_hint(c, "%s", command);
+	return err_set(&c->err, ERR_INVALID, ENOTTY, "stdin is not a terminal, so nobody can confirm: use %s", flag);
+}
+
+int ask_confirm(struct cli *c, const char *flag, const char *command, const char *question, const char *kept)
+{
+	int r = ask_possible(c, flag, command);
+
+	if (r < 0)
+		return r;
+	return ask_yes(question) ? 0 : err_set(&c->err, ERR_INVALID, ECANCELED, "cancelled: %s", kept);
+}
+
 size_t ask_chomp(const char *text, size_t n)
 {
 	if (n > 0 && text[n - 1] == '\n')

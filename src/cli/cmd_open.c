@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/ask.h"
 #include "cli/browser.h"
 #include "cli/table.h"
 #include "cli/vmcall.h"
@@ -127,15 +128,10 @@ static int check_policy(struct job *j)
 
 static int confirm(struct job *j)
 {
-	char line[64] = "";
-
 	if (j->opts->attached || !cli_interactive())
 		return 0;
-	(void)fprintf(stderr, "%s\nOpen it? (y/N) ", j->url.text);
-	(void)fflush(stderr);
-	if (fgets(line, sizeof(line), stdin) && (str_eq(line, "y\n") || str_eq(line, "Y\n") || str_eq(line, "yes\n")))
-		return 0;
-	return err_set(&j->cli->err, ERR_DENIED, ECANCELED, "the host's user said no");
+	cli_say("%s", j->url.text);
+	return ask_yes("Open it?") ? 0 : err_set(&j->cli->err, ERR_DENIED, ECANCELED, "the host's user said no");
 }
 
 /* --- opening --- */

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/str.h"
 #include "cli/api.h"
+#include "cli/ask.h"
 
 struct values {
 	bool force;
@@ -25,17 +25,8 @@ static int option(void *values, int key, const char *arg, struct err *err)
 
 static int confirm(struct cli *c)
 {
-	char line[64] = "";
-
-	if (!cli_interactive()) {
-		cli_hint(c, "sbx policy reset --force");
-		return err_set(&c->err, ERR_INVALID, ENOTTY, "stdin is not a terminal, so nobody can confirm: use --force");
-	}
-	(void)fprintf(stderr, "Forget the network policy with all its rules? Running sandboxes reach nothing then. (y/N) ");
-	(void)fflush(stderr);
-	if (fgets(line, sizeof(line), stdin) && (str_eq(line, "y\n") || str_eq(line, "Y\n") || str_eq(line, "yes\n")))
-		return 0;
-	return err_set(&c->err, ERR_INVALID, ECANCELED, "cancelled: the policy is as it was");
+	return ask_confirm(c, "--force", "sbx policy reset --force", "Forget the network policy with all its rules? Running sandboxes reach nothing then.",
+			   "the policy is as it was");
 }
 
 static int run(struct cli *c, const struct cmd_args *a, void *values)

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/ask.h"
 
 struct values {
 	bool all, force;
@@ -65,19 +66,16 @@ static int check_one(struct cli *c, const char *name)
 /* One question for the whole batch; anything but y or yes is a no. */
 static int ask(struct cli *c, const char *const *names, size_t n)
 {
-	char line[64] = "";
+	char question[256];
 
-	if (n == 1)
-		(void)fprintf(stderr, "Remove sandbox '%s' and everything in it? (y/N) ", names[0]);
-	else {
+	if (n == 1) {
+		(void)str_format(question, sizeof(question), "Remove sandbox '%s' and everything in it?", names[0]);
+	} else {
 		for (size_t i = 0; i < n; i++)
 			(void)fprintf(stderr, "  %s\n", names[i]);
-		(void)fprintf(stderr, "Remove these %zu sandboxes and everything in them? (y/N) ", n);
+		(void)str_format(question, sizeof(question), "Remove these %zu sandboxes and everything in them?", n);
 	}
-	(void)fflush(stderr);
-	if (fgets(line, sizeof(line), stdin) && (str_eq(line, "y\n") || str_eq(line, "Y\n") || str_eq(line, "yes\n")))
-		return 0;
-	return err_set(&c->err, ERR_INVALID, ECANCELED, "cancelled: nothing was removed");
+	return ask_confirm(c, "--force", "sbx rm --force ...", question, "nothing was removed");
 }
 
 static int remove_all_of(struct cli *c, const char **names, size_t n, bool force)
@@ -131,6 +129,7 @@ static int remove_every(struct cli *c, bool force)
 static int run(struct cli *c, const struct cmd_args *a, void *values)
 {
 	const struct values *v = values;
+	char command[256];
 
 	if (v->all == (a->npos > 0)) {
 		cli_hint(c, "sbx rm --help");
@@ -139,10 +138,9 @@ static int run(struct cli *c, const struct cmd_args *a, void *values)
 		cli_print_error(c);
 		return CMD_USAGE;
 	}
-	if (!v->force && !cli_interactive()) {
-		cli_hint(c, "sbx rm --force %s", v->all ? "--all" : a->pos[0]);
-		return err_set(&c->err, ERR_INVALID, ENOTTY, "stdin is not a terminal, so nobody can confirm: use --force");
-	}
+	(void)str_format(command, sizeof(command), "sbx rm --force %s", v->all ? "--all" : a->pos[0]);
+	if (!v->force && ask_possible(c, "--force", command) < 0)
+		return err_code(&c->err);
 	return v->all ? remove_every(c, v->force) : remove_all_of(c, a->pos, a->npos, v->force);
 }
 

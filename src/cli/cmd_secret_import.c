@@ -207,12 +207,8 @@ static int confirm(struct job *j, size_t n, bool yes)
 
 	if (yes)
 		return 0;
-	if (!cli_interactive()) {
-		cli_hint(j->cli, "sbx secret import --yes ...");
-		return err_set(&j->cli->err, ERR_INVALID, ENOTTY, "stdin is not a terminal, so nobody can confirm: use --yes");
-	}
 	(void)str_format(question, sizeof(question), "Store %zu of them for all sandboxes?", n);
-	return ask_yes(question) ? 0 : err_set(&j->cli->err, ERR_INVALID, ECANCELED, "cancelled: nothing was stored");
+	return ask_confirm(j->cli, "--yes", "sbx secret import --yes ...", question, "nothing was stored");
 }
 
 static int import(struct job *j, const struct values *v)

@@ -164,12 +164,10 @@ static int reset(struct cli *c, const struct cmd_args *a, void *values)
 	int r;
 
 	if (!((struct values *)values)->force) {
-		if (!cli_interactive()) {
-			cli_hint(c, "sbx secret reset --force");
-			return err_set(&c->err, ERR_INVALID, ENOTTY, "stdin is not a terminal, so nobody can confirm: use --force");
-		}
-		if (!ask_yes("Delete all secrets, also those that cannot be read?"))
-			return err_set(&c->err, ERR_INVALID, ECANCELED, "cancelled: the secrets are as they were");
+		r = ask_confirm(c, "--force", "sbx secret reset --force", "Delete all secrets, also those that cannot be read?",
+				"the secrets are as they were");
+		if (r < 0)
+			return r;
 	}
 	r = storekey_reset(c);
 	if (r < 0)
