@@ -6,10 +6,13 @@
 #include "daemon/admission.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hostmem.h"
+#include "base/own.h"
 #include "base/str.h"
+#include "daemon/pause.h"
 #include "daemon/settings.h"
 
 #define WOKEN_MIB 160U
@@ -27,8 +30,19 @@ uint64_t admission_total_mib(void)
 	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size >> 20 : TOTAL_LEAST_MIB;
 }
 
+/* A paused machine's memory is read into a file in memory, but for its holes. */
+static uint64_t saved_mib(const struct sandbox *s)
+{
+	auto_free char *dir = pause_path(s), *path = dir ? str_new("%s/memory", dir) : NULL;
+	struct stat st;
+
+	return path && stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 >> 20 : 0;
+}
+
 static uint64_t need_mib(const struct sandbox *s)
 {
+	if (s->paused)
+		return WOKEN_MIB + saved_mib(s);
 	return s->row.cold ? BOOTED_MIB + s->row.memory_mib / PAGES_PART : WOKEN_MIB;
 }
 

@@ -88,6 +88,19 @@ setup() {
 	[ "$(sbx ls -q)" = shell-proj ]
 }
 
+@test "sbx-image is asked once for all sandboxes, and again when the template is another file" {
+	asked() { grep -c event=build_started "$XDG_STATE_HOME/sbx/sandboxd.log"; }
+	mkdir -p "$WORLD/asked"
+	before=$(asked)
+	sbx create --name asked-1 shell "$WORLD/asked" >&2
+	sbx create --name asked-2 shell "$WORLD/asked" >&2
+	[ "$(asked)" = "$before" ]
+	touch -c "$XDG_CACHE_HOME/sbx/templates/base.json"
+	sbx create --name asked-3 shell "$WORLD/asked" >&2
+	[ "$(asked)" = $((before + 1)) ]
+	sbx rm --force asked-1 asked-2 asked-3 >&2
+}
+
 @test "-d prints the id, starts, and keeps it running" {
 	mkdir -p "$WORLD/detached" && cd "$WORLD/detached"
 	run -0 --separate-stderr timeout 300 sbx run -d -m 1g shell </dev/null
