@@ -25,6 +25,7 @@
 #define LOCK_SLACK_MS 5000
 #define CONNECT_MS 5000
 #define LOG_TAIL 4096
+#define LOG_MAX_BYTES (4 << 20)
 #define TICK_MS 10
 
 struct start {
@@ -94,7 +95,7 @@ static int open_log(struct start *s)
 {
 	const struct ondemand *o = s->o;
 	auto_free char *path = str_new("%s/%s", o->state_dir, o->log);
-	struct stat st;
+	struct stat st = { 0 };
 	int fd, r = env_ensure(o->state_dir, s->err);
 
 	if (r == 0)
@@ -108,7 +109,10 @@ static int open_log(struct start *s)
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_errno(s->err, errno, "cannot write to %s", path);
-	s->log_end = fstat(fd, &st) == 0 ? st.st_size : 0;
+	/* What earlier ones said is kept up to a bound. */
+	if (fstat(fd, &st) == 0 && st.st_size > LOG_MAX_BYTES && ftruncate(fd, 0) == 0)
+		st.st_size = 0;
+	s->log_end = st.st_size;
 	return fd;
 }
 

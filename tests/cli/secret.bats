@@ -223,3 +223,17 @@ VALUE=sk-ant-0123456789-abcdef
 	sbx secret rm -g demo-oauth
 	[ "$(sbx secret ls --json | jq length)" = 1 ]
 }
+
+@test "what keepers of before said is kept up to a bound" {
+	mkdir -p "$XDG_STATE_HOME/sbx"
+	chmod 700 "$XDG_STATE_HOME/sbx"
+	(umask 077 && truncate -s 3M "$XDG_STATE_HOME/sbx/keeper.log")
+	sbx secret set -g anthropic <<<"$VALUE"
+	[ "$(stat -c %s "$XDG_STATE_HOME/sbx/keeper.log")" -gt 3000000 ]
+	pid=$(grep -ao 'event=ready pid=[0-9]*' "$XDG_STATE_HOME/sbx/keeper.log" | tail -1)
+	kill "${pid##*=}"
+	wait_for 10 run ! kill -0 "${pid##*=}"
+	truncate -s 5M "$XDG_STATE_HOME/sbx/keeper.log"
+	[[ $(sbx secret ls) == *anthropic* ]]
+	[ "$(stat -c %s "$XDG_STATE_HOME/sbx/keeper.log")" -lt 10000 ]
+}
