@@ -39,6 +39,7 @@ struct ca {
 	char name[64];
 	EVP_PKEY *key; /* owned */
 	X509 *cert;    /* owned */
+	EVP_MD_CTX *signs; /* owned; what each signature begins with: NULL at first */
 	X509 *leaf;    /* owned; the last one, for the key spki: NULL at first, and after a failure */
 	uint8_t spki[CA_SPKI_MAX];
 	size_t spki_len;
@@ -171,6 +172,7 @@ void ca_free(struct ca *ca)
 {
 	if (!ca)
 		return;
+	EVP_MD_CTX_free(ca->signs);
 	EVP_PKEY_free(ca->key);
 	X509_free(ca->cert);
 	X509_free(ca->leaf);
@@ -367,15 +369,28 @@ static int put_together(const struct ca_signed *s, struct ca_der *ret)
 	return 1;
 }
 
+static bool begin_signing(struct ca *ca)
+{
+	if (ca->signs)
+		return true;
+	ca->signs = EVP_MD_CTX_new();
+	if (ca->signs && EVP_DigestSignInit(ca->signs, NULL, EVP_sha256(), NULL, ca->key) == 1)
+		return true;
+	EVP_MD_CTX_free(TAKE_PTR(ca->signs));
+	return false;
+}
+
 /* X509_sign and i2d_X509, which take twice as long: they ask for the algorithm anew and encode three times. */
-static int sign_to(X509 *x, EVP_PKEY *key, struct ca_der *ret)
+static int sign_to(X509 *x, struct ca *ca, struct ca_der *ret)
 {
 	struct ca_signed s = { .signature_len = sizeof(s.signature) };
 	auto_(md) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	int ok;
 
+	if (!md || !begin_signing(ca) || EVP_MD_CTX_copy_ex(md, ca->signs) != 1)
+		return 0;
 	s.body_len = i2d_re_X509_tbs(x, &s.body);
-	ok = s.body_len > 0 && md && EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, key) == 1 &&
+	ok = s.body_len > 0 &&
 	     EVP_DigestSign(md, s.signature, &s.signature_len, s.body, (size_t)s.body_len) == 1 && put_together(&s, ret);
 	OPENSSL_free(s.body);
 	return ok;
@@ -425,7 +440,7 @@ int ca_sign(struct ca *ca, const struct dest *host, const uint8_t *spki, size_t 
 	at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
 	if (at >= 0)
 		X509_EXTENSION_free(X509_delete_ext(x, at));
-	if (set_serial(x) && set_leaf_times(x, ca) && set_host(x, host) && sign_to(x, ca->key, ret))
+	if (set_serial(x) && set_leaf_times(x, ca) && set_host(x, host) && sign_to(x, ca, ret))
 		return 0;
 	X509_free(TAKE_PTR(ca->leaf));
 	return crypto_failed(err, "sign a certificate");
