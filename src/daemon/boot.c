@@ -179,7 +179,9 @@ static int spec_fd(const struct sandbox *s, const struct settings *set, struct e
 		json_decref(o);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 	}
-	r = add_saved(s, o, err);
+	r = json_object_set_new(o, "auto_pause_ms", json_integer(layer_owns(s) ? 0 : (json_int_t)set->auto_pause_ms)) < 0 ?
+		    err_errno(err, ENOMEM, "sandbox '%s'", s->row.name) :
+		    add_saved(s, o, err);
 	if (r == 0)
 		r = add_signins(s, o, err);
 	if (r == 0)

@@ -25,6 +25,16 @@ static int grace(const char *v, struct settings *s)
 	return 0;
 }
 
+static int auto_pause(const char *v, struct settings *s)
+{
+	uint64_t ms = 0;
+
+	if (!str_eq(v, "off") && (str_duration(v, &ms) < 0 || ms < 5000 || ms > 7U * 24 * 3600 * 1000))
+		return -EINVAL;
+	s->auto_pause_ms = ms;
+	return 0;
+}
+
 static int disk(const char *v, struct settings *s)
 {
 	uint64_t bytes;
@@ -117,6 +127,7 @@ static const struct {
 	int (*read_list)(const json_t *list, struct settings *s);
 } keys[] = {
 	{ "sandbox.stopGrace", "30s", "a duration up to 24h such as \"30s\" or \"5m\"", grace, NULL },
+	{ "sandbox.autoPause", "off", "\"off\" or a duration from 5s to 168h such as \"30m\"", auto_pause, NULL },
 	{ "sandbox.disk", "64g", "a size from 1g to 16t such as \"64g\"", disk, NULL },
 	{ "sandbox.memoryReserve", "256m", "a size such as \"256m\" or \"2g\"", memory_reserve, NULL },
 	{ "sandbox.accelerator", "auto", "\"auto\", \"kvm\" or \"tcg\"", accelerator, NULL },

@@ -19,6 +19,7 @@
 
 struct settings {
 	uint64_t stop_grace_ms;
+	uint64_t auto_pause_ms; /* sandbox.autoPause: 0: never */
 	uint64_t disk_bytes;
 	uint64_t memory_reserve_bytes;   /* sandbox.memoryReserve: what a start leaves to the host */
 	uint64_t boot_timeout_ms;

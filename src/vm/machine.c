@@ -145,6 +145,7 @@ static void finish(struct machine *m, enum machine_state state)
 	save_cancel(m);
 	(void)uv_timer_stop(&m->boot_timer);
 	(void)uv_timer_stop(&m->grace_timer);
+	(void)uv_timer_stop(&m->idle_timer);
 	opens_free(TAKE_PTR(m->opens));
 	ports_free(TAKE_PTR(m->ports));
 	machine_discard(m);
@@ -263,6 +264,7 @@ void machine_paused(struct machine *m)
 /* --- running --- */
 
 static void on_grace(uv_timer_t *t);
+static void on_idle(uv_timer_t *t);
 
 /* Nobody tells when a process of a session without a client ends: it is looked for once per grace period. */
 static void on_sessions(void *user, const json_t *reply, const struct err *err)
@@ -291,9 +293,41 @@ static void on_grace(uv_timer_t *t)
 	}
 }
 
+static void rest(struct machine *m)
+{
+	if (m->keep && m->sessions == 0 && m->spec->auto_pause_ms > 0 && m->state == MACHINE_RUNNING)
+		(void)uv_timer_start(&m->idle_timer, on_idle, m->spec->auto_pause_ms, 0);
+	else
+		(void)uv_timer_stop(&m->idle_timer);
+}
+
+static void on_rested(void *user, json_t *reply, const struct err *err)
+{
+	json_decref(reply);
+	if (err)
+		rest(user); /* it is in the log, and tried again */
+}
+
+/* Nobody has used it for as long as the setting says; a connection that came through a published port is somebody. */
+static void on_idle(uv_timer_t *t)
+{
+	struct machine *m = t->data;
+	auto_free char *into = str_new("%s/saved", m->spec->state_dir);
+	struct save_want want = { .into = into ? into : "", .end = true };
+	struct err err;
+
+	if (m->sessions > 0 || !m->keep)
+		return;
+	if (ports_connections(m->ports) > 0 || m->save || save_begin(m, &want, on_rested, m, &err) < 0)
+		rest(m);
+	else
+		log_info("event=idle_pause");
+}
+
 void machine_sessions(struct machine *m, int change)
 {
 	m->sessions = (size_t)((long)m->sessions + change);
+	rest(m);
 	if (m->sessions > 0 || m->keep || m->state != MACHINE_RUNNING)
 		(void)uv_timer_stop(&m->grace_timer);
 	else
@@ -434,10 +468,11 @@ int machine_run(uv_loop_t *loop, const struct spec *spec, int listen_fd)
 	m.fs.pidfd = m.fs.stderr_fd = m.fs.control_fd = -1;
 	(void)uv_timer_init(loop, &m.boot_timer);
 	(void)uv_timer_init(loop, &m.grace_timer);
+	(void)uv_timer_init(loop, &m.idle_timer);
 	(void)uv_timer_init(loop, &m.stop_timer);
 	(void)uv_timer_init(loop, &m.helpers_timer);
 	(void)uv_signal_init(loop, &term);
-	m.boot_timer.data = m.grace_timer.data = m.stop_timer.data = m.helpers_timer.data = term.data = &m;
+	m.boot_timer.data = m.grace_timer.data = m.idle_timer.data = m.stop_timer.data = m.helpers_timer.data = term.data = &m;
 	r = uv_signal_start(&term, on_term, SIGTERM);
 	if (r == 0)
 		r = client_listen(&m);

@@ -78,7 +78,7 @@ struct machine {
 	struct ports *ports;                          /* owned; from before the start to the stop */
 	struct console *console, *qemu_err, *fs_err;  /* owned */
 	uv_poll_t *qemu_exit, *fs_exit;               /* owned, watch the pidfds */
-	uv_timer_t boot_timer, grace_timer, stop_timer, helpers_timer;
+	uv_timer_t boot_timer, grace_timer, stop_timer, idle_timer, helpers_timer;
 	uv_poll_t listener;
 	int listen_fd;
 	struct client *clients; /* owned */

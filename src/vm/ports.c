@@ -441,6 +441,11 @@ void ports_open(struct ports *p, struct door *door)
 	watch_all(p);
 }
 
+size_t ports_connections(const struct ports *p)
+{
+	return p ? p->connections : 0;
+}
+
 void ports_shut(struct ports *p)
 {
 	struct listener *l;

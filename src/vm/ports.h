@@ -36,6 +36,8 @@ void ports_free(struct ports *p);
 int ports_apply(struct ports *p, const struct portmap_change *c, struct err *err);
 /* A listening socket at m's address, owned by the caller, and in m the port that it got. -errno. */
 int ports_bind(struct portmap *m);
+/* Connections now. */
+size_t ports_connections(const struct ports *p);
 /* The first that leads to sandbox_port, from host_port (0: any). */
 bool ports_find(const struct ports *p, uint16_t host_port, uint16_t sandbox_port, struct portmap *ret);
 /* In the order of their publishing, with the ports that were chosen filled in; a new array. NULL gives an empty one. */

@@ -290,9 +290,9 @@ static void on_read(void *user, const json_t *answer, const struct err *err)
 
 	savelink_free(TAKE_PTR(r->link));
 	if (err) {
-		mine = *err;
-		(void)err_wrap(&mine, "sandbox '%s' cannot be resumed: `sbx stop %s` drops its memory, after which it starts from its disk",
-			       m->spec->name, m->spec->name);
+		(void)err_set(&mine, err->kind, err->errnum,
+			      "sandbox '%s' cannot be resumed: %.250s: `sbx stop %s` drops its memory, after which it starts from its disk",
+			      m->spec->name, err->msg, m->spec->name);
 		machine_failed(m, &mine);
 		return;
 	}

@@ -28,6 +28,8 @@
 #define WRITE_MS (30 * 60 * 1000)
 #define WAKE_MS 20000
 #define FILES_MS 10000
+#define WAKES 20 /* further tries */
+#define WAKE_AGAIN_MS 1000
 #define FDSET 9
 #define FDSET_FILE "/dev/fdset/9"
 
@@ -49,6 +51,7 @@ struct save {
 	uv_timer_t timer;
 	json_t *reply; /* owned; what was written */
 	struct err err; /* why it failed */
+	unsigned wakes;
 	uint64_t began_ms, stopped_ms, standing_ms;
 };
 
@@ -128,6 +131,15 @@ static bool is_in(const struct machine *m, enum phase phase)
 
 /* --- the machine goes on --- */
 
+static void wake(struct machine *m);
+
+static void on_again(uv_timer_t *t)
+{
+	struct save *s = t->data;
+
+	wake(s->machine);
+}
+
 static void on_awake(void *user, const json_t *reply, const struct err *err)
 {
 	struct machine *m = user;
@@ -136,7 +148,11 @@ static void on_awake(void *user, const json_t *reply, const struct err *err)
 		return;
 	if (err)
 		log_warn("event=not_woken why=\"%s\"", err->msg);
-	over(m);
+	/* Its own /quiesce may still be under way, which was waited for long enough. */
+	if (err && err->kind == ERR_CONFLICT && m->save->wakes++ < WAKES)
+		(void)uv_timer_start(&m->save->timer, on_again, WAKE_AGAIN_MS, 0);
+	else
+		over(m);
 }
 
 static void wake(struct machine *m)

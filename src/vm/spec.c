@@ -170,6 +170,8 @@ static int fill(struct spec *s, struct err *err)
 		return r;
 	s->cpus = (unsigned)cpus;
 	s->keep = json_is_true(json_object_get(o, "keep"));
+	if (json_integer_value(json_object_get(o, "auto_pause_ms")) > 0)
+		s->auto_pause_ms = (uint64_t)json_integer_value(json_object_get(o, "auto_pause_ms"));
 	s->saved = json_string_value(json_object_get(o, "saved"));
 	s->cold = json_is_true(json_object_get(o, "cold"));
 	s->env = json_object_get(o, "env");

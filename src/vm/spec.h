@@ -49,6 +49,7 @@ struct spec {
 	uint16_t prefer[PORTMAP_MAX];      /* of those that the host chooses: the choice of last time; 0: none */
 	size_t nports;
 	uint64_t grace_ms, boot_timeout_ms;
+	uint64_t auto_pause_ms; /* how long one that is kept may be unused until it is paused; 0: for ever */
 	bool keep;
 	const char *saved; /* the directory of a saved machine that is to go on (save.h); NULL: a new start */
 	bool cold; /* boots instead of being thawed from a frozen machine */
