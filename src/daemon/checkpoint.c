@@ -263,7 +263,7 @@ int checkpoint_make(struct sandbox *s, const char *tag, pause_done *done, void *
 			       tag);
 	path = str_new("%s/%s/" HOME "/%s", s->daemon->disks.path, s->row.id, tag);
 	j = new_job(s, tag, done, user);
-	r = path && j ? pause_save(s, path, "saved", on_saved, j, err) : err_errno(err, ENOMEM, "the checkpoint");
+	r = path && j ? pause_save(s, path, PAUSE_KEEP, on_saved, j, err) : err_errno(err, ENOMEM, "the checkpoint");
 	if (r < 0)
 		free(j);
 	return r;

@@ -203,7 +203,7 @@ static int copy_running(struct sandbox *s, struct job *j, struct err *err)
 	auto_free char *into = str_new("%s/%s.new/" SANDBOX_SAVED, j->daemon->disks.path, j->row.id);
 	int r = into ? make_dirs(j, false, err) : err_errno(err, ENOMEM, "the new sandbox");
 
-	return r < 0 ? r : pause_save(s, into, "forked", on_saved, j, err);
+	return r < 0 ? r : pause_save(s, into, PAUSE_FORK, on_saved, j, err);
 }
 
 int fork_begin(struct sandbox *s, const char *name, pause_done *done, void *user, struct err *err)

@@ -119,28 +119,35 @@ static int can_be_saved(const struct sandbox *s, const char *verb, struct err *e
 	return err_set(err, ERR_CONFLICT, EAGAIN, "sandbox '%s' is %s: only one that runs can be %s", s->row.name, sandbox_status(s), verb);
 }
 
-static int ask(struct sandbox *s, const char *into, bool end, pause_done *done, void *user, struct err *err)
+/* request is stolen. */
+static int ask(struct sandbox *s, json_t *request, bool end, pause_done *done, void *user, struct err *err)
 {
 	struct job *j = calloc(1, sizeof(*j));
 	struct vmlink_call call;
 	int r;
 
-	if (!j)
+	if (!j) {
+		json_decref(request);
 		return err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
+	}
 	*j = (struct job){ .daemon = s->daemon, .end = end, .done = done, .user = user };
 	(void)str_format(j->id, sizeof(j->id), "%s", s->row.id);
-	call = sandbox_call(s, json_pack("{s:s, s:s, s:b, s:b}", "op", "save", "into", into, "end", end, "disk", !end), SAVE_MS);
+	call = sandbox_call(s, request, SAVE_MS);
 	r = vmlink_ask(&call, on_saved, j, err);
 	if (r < 0)
 		free(j);
 	return r;
 }
 
-int pause_save(struct sandbox *s, const char *into, const char *verb, pause_done *done, void *user, struct err *err)
+int pause_save(struct sandbox *s, const char *into, enum pause_how how, pause_done *done, void *user, struct err *err)
 {
-	int r = can_be_saved(s, verb, err);
+	int r = can_be_saved(s, how == PAUSE_FORK ? "forked" : "saved", err);
+	json_t *o = json_pack("{s:s, s:s, s:b, s:b}", "op", "save", "into", into, "disk", 1, "sync", how != PAUSE_FORK);
 
-	return r < 0 ? r : ask(s, into, false, done, user, err);
+	if (r == 0)
+		return ask(s, o, false, done, user, err);
+	json_decref(o);
+	return r;
 }
 
 int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err)
@@ -148,5 +155,5 @@ int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err
 	auto_free char *path = pause_path(s);
 	int r = path ? can_be_saved(s, "paused", err) : err_errno(err, ENOMEM, "sandbox '%s'", s->row.name);
 
-	return r < 0 ? r : ask(s, path, true, done, user, err);
+	return r < 0 ? r : ask(s, json_pack("{s:s, s:s, s:b}", "op", "save", "into", path, "end", 1), true, done, user, err);
 }

@@ -23,7 +23,8 @@ int pause_discard(struct sandbox *s, struct err *err);
 typedef void pause_done(void *user, struct sandbox *s, const json_t *reply, const struct err *err);
 
 /* Saves the machine of one that runs into a directory that is not there yet, with its disk; it goes on. */
-int pause_save(struct sandbox *s, const char *into, const char *verb, pause_done *done, void *user, struct err *err);
+enum pause_how { PAUSE_KEEP, PAUSE_FORK }; /* what is kept is on the disk when it is done; a fork starts at once */
+int pause_save(struct sandbox *s, const char *into, enum pause_how how, pause_done *done, void *user, struct err *err);
 /* Saves, and ends its machine; done when it is off. */
 int pause_begin(struct sandbox *s, pause_done *done, void *user, struct err *err);
 

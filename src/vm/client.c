@@ -228,7 +228,8 @@ static void begin_save(struct client *c, const json_t *req)
 {
 	const char *into = json_string_value(json_object_get(req, "into"));
 	struct save_want want = { .into = into ? into : "", .disk = json_is_true(json_object_get(req, "disk")),
-				  .end = json_is_true(json_object_get(req, "end")) };
+				  .end = json_is_true(json_object_get(req, "end")),
+				  .sync = !json_is_false(json_object_get(req, "sync")) };
 	struct err err;
 
 	if (save_begin(c->m, &want, on_saved, c, &err) < 0)

@@ -351,12 +351,19 @@ static int sync_file(int dir, const char *name)
 
 int frozen_write(const struct frozen *f, int files, const struct frozen_over *over, int dir, json_t *about, struct err *err)
 {
-	static const char *const names[] = { "memory", "state", "files", "." };
 	int r = fill(f, files, over, dir, about);
+
+	return r < 0 ? err_errno(err, -r, "cannot write the memory of the machine") : 0;
+}
+
+int frozen_sync(int dir, struct err *err)
+{
+	static const char *const names[] = { "memory", "state", "files", "manifest", "disk.img", "." };
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(names); i++)
 		r = sync_file(dir, names[i]);
-	return r < 0 ? err_errno(err, -r, "cannot write the memory of the machine") : 0;
+	return r < 0 ? err_errno(err, -r, "cannot write the saved machine to the disk") : 0;
 }
 
 int frozen_save(const struct frozen *f, int dirfd, const char *name, struct err *err)

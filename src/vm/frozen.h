@@ -35,8 +35,10 @@ struct frozen_over {
 };
 
 /* Into the directory dir, which is empty: `memory`, `state`, `files` where files is a file (-1: none), and last `manifest`,
- * which is about with what is needed to know all of them again. Everything is on the disk when it returns. over may be NULL. */
+ * which is about with what is needed to know all of them again. over may be NULL. */
 int frozen_write(const struct frozen *f, int files, const struct frozen_over *over, int dir, json_t *about, struct err *err);
+/* Everything that stands in dir is on the disk when it returns, disk.img too. */
+int frozen_sync(int dir, struct err *err);
 /* What frozen_write wrote, into files that are empty, the first one of the memory's length; files stays empty where there was
  * nothing for it. -EBADMSG: it is not what its manifest says. */
 int frozen_read(const struct frozen *f, int files, int dir, json_t **ret_about, struct err *err);

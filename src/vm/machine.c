@@ -313,7 +313,7 @@ static void on_idle(uv_timer_t *t)
 {
 	struct machine *m = t->data;
 	auto_free char *into = str_new("%s/saved", m->spec->state_dir);
-	struct save_want want = { .into = into ? into : "", .end = true };
+	struct save_want want = { .into = into ? into : "", .end = true, .sync = true };
 	struct err err;
 
 	if (m->sessions > 0 || !m->keep)

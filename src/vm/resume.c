@@ -27,7 +27,7 @@
 #define LOOK_MS 5        /* between two looks at the control door's port */
 #define LOOK_MAX_MS 500  /* then a session is tried in any case */
 #define TRY_MS 500       /* for the first word of a session; doubled with each try */
-#define TRIES 5
+#define TRIES 9
 #define WAKE_MS 30000
 #define ENTROPY_BYTES 64
 
@@ -186,7 +186,7 @@ static void try_session(struct machine *m)
 	door_free(TAKE_PTR(m->door));
 	fd = qemu_connect_ctl(&m->qemu);
 	m->door = fd < 0 ? NULL : boot_door(m, fd);
-	if (!m->door || door_call(m->door, "/health", NULL, (uint64_t)TRY_MS << (r->tries - 1), on_hello, m) < 0)
+	if (!m->door || door_call(m->door, "/health", NULL, r->tries > 5 ? (uint64_t)TRY_MS << 5 : (uint64_t)TRY_MS << (r->tries - 1), on_hello, m) < 0)
 		fail(m, "cannot reach the guest", fd < 0 ? strerror(-fd) : "the control door did not open");
 }
 

@@ -35,13 +35,14 @@
 
 DEFINE_AUTO(json, json_t *, json_decref);
 
-enum phase { QUIET, STOPPING, STATE, WRITING, WAKING };
+enum phase { QUIET, STOPPING, STATE, WRITING, WAKING, SYNCING };
 
 struct save {
 	struct machine *machine; /* borrowed */
 	enum phase phase;
 	char into[4096];
-	bool disk, end;
+	bool disk, end, sync;
+	bool written, synced;
 	save_done done; /* NULL: nobody waits any more */
 	void *user;
 	int dir, state, files; /* owned; -1: none */
@@ -56,6 +57,7 @@ struct save {
 };
 
 static void go_on(struct machine *m);
+static void awake(struct machine *m);
 
 static void on_timer_closed(uv_handle_t *h)
 {
@@ -96,10 +98,13 @@ static void failed(struct machine *m, const struct err *err)
 {
 	struct save *s = m->save;
 
-	if (!s || s->phase == WAKING)
+	if (!s || s->err.kind)
 		return;
 	s->err = *err;
-	go_on(m);
+	if (s->phase == SYNCING)
+		over(m);
+	else if (s->phase != WAKING)
+		go_on(m);
 }
 
 static void failed_with(struct machine *m, const char *what, const char *why)
@@ -152,13 +157,13 @@ static void on_awake(void *user, const json_t *reply, const struct err *err)
 	if (err && err->kind == ERR_CONFLICT && m->save->wakes++ < WAKES)
 		(void)uv_timer_start(&m->save->timer, on_again, WAKE_AGAIN_MS, 0);
 	else
-		over(m);
+		awake(m);
 }
 
 static void wake(struct machine *m)
 {
 	if (!m->door || door_call(m->door, "/wake", resume_wake_request(m, false), WAKE_MS, on_awake, m) < 0)
-		over(m);
+		awake(m);
 }
 
 static void on_continued(void *user, const json_t *result, const char *error)
@@ -182,11 +187,12 @@ static void go_on(struct machine *m)
 
 	s->phase = WAKING;
 	(void)uv_timer_stop(&s->timer);
-	savelink_free(TAKE_PTR(s->link));
+	if (s->err.kind)
+		savelink_free(TAKE_PTR(s->link));
 	if (!stopped)
 		wake(m);
 	else if (!m->qmp || qmp_call(m->qmp, "cont", NULL, on_continued, m) < 0)
-		over(m);
+		awake(m);
 }
 
 /* --- writing --- */
@@ -208,13 +214,51 @@ static int commit(const struct save *s, struct err *err)
 	return 0;
 }
 
+/* Everything is there. */
+static void complete(struct machine *m)
+{
+	struct save *s = m->save;
+
+	if (commit(s, &s->err) < 0) {
+		if (s->end)
+			go_on(m);
+		else
+			over(m);
+		return;
+	}
+	log_info("event=saved ms=%llu stopped_after_ms=%llu standing_ms=%llu end=%d", (unsigned long long)(io_now_ms() - s->began_ms),
+		 (unsigned long long)(s->stopped_ms - s->began_ms), (unsigned long long)s->standing_ms, s->end);
+	(void)json_object_set_new(s->reply, "ms", json_integer((json_int_t)(io_now_ms() - s->began_ms)));
+	if (!s->end) {
+		over(m);
+		return;
+	}
+	m->stop_wanted = false;
+	m->paused = true;
+	over(m);
+	machine_paused(m);
+}
+
+/* The machine runs again, or what is left of it. */
+static void awake(struct machine *m)
+{
+	struct save *s = m->save;
+
+	if (s->err.kind || !s->written)
+		over(m);
+	else if (s->sync && !s->synced)
+		enter(s, SYNCING, WRITE_MS);
+	else
+		complete(m);
+}
+
 static void on_written(void *user, const json_t *answer, const struct err *err)
 {
 	struct machine *m = user;
 	struct save *s = m->save;
 	struct err mine;
 
-	if (!is_in(m, WRITING))
+	if (!s)
 		return;
 	if (err) {
 		mine = *err;
@@ -222,22 +266,14 @@ static void on_written(void *user, const json_t *answer, const struct err *err)
 		failed(m, &mine);
 		return;
 	}
-	if (commit(s, &mine) < 0) {
-		failed(m, &mine);
-		return;
-	}
-	s->reply = json_pack("{s:b, s:I, s:I, s:O*}", "ok", 1, "ms", (json_int_t)(io_now_ms() - s->began_ms), "lost", (json_int_t)s->lost, "disk",
-			     json_object_get(answer, "disk"));
-	log_info("event=saved ms=%llu stopped_after_ms=%llu end=%d", (unsigned long long)(io_now_ms() - s->began_ms),
-		 (unsigned long long)(s->stopped_ms - s->began_ms), s->end);
-	if (s->end) {
-		m->stop_wanted = false;
-		m->paused = true;
-		over(m);
-		machine_paused(m);
-	} else {
-		go_on(m);
-	}
+	s->synced = json_is_true(json_object_get(answer, "synced"));
+	if (!s->written)
+		s->reply = json_pack("{s:b, s:I, s:O*}", "ok", 1, "lost", (json_int_t)s->lost, "disk", json_object_get(answer, "disk"));
+	s->written = true;
+	if (s->phase == WRITING && !s->end)
+		go_on(m); /* nobody in it has to wait for the host's disk */
+	else if (s->phase == SYNCING || (s->phase == WRITING && (s->synced || !s->sync)))
+		complete(m);
 }
 
 static json_t *about(const struct machine *m)
@@ -252,7 +288,7 @@ static void write_all(struct machine *m)
 	struct shape shape = boot_shape(m);
 	auto_(json) json_t *o = about(m);
 	auto_fd int disk = s->disk ? open(m->spec->disk, O_RDONLY | O_CLOEXEC) : -1;
-	struct savelink_job job = { .shape = &shape, .dir = s->dir, .about = o, .memory = m->qemu.memory, .state = s->state,
+	struct savelink_job job = { .shape = &shape, .sync = s->sync, .dir = s->dir, .about = o, .memory = m->qemu.memory, .state = s->state,
 				    .files = s->files, .disk = disk, .pagemap = -1, .mem = -1 };
 	struct err err = { 0 };
 	int r = 0;
@@ -392,7 +428,7 @@ int save_begin(struct machine *m, const struct save_want *want, save_done done, 
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_errno(err, ENOMEM, "cannot save the machine");
-	*s = (struct save){ .disk = want->disk, .end = want->end, .done = done, .user = user, .machine = m, .dir = -1, .files = -1,
+	*s = (struct save){ .disk = want->disk, .end = want->end, .sync = want->sync, .done = done, .user = user, .machine = m, .dir = -1, .files = -1,
 			    .own = { -1, -1, 0 }, .began_ms = io_now_ms() };
 	s->state = memfd_create("sbx-state", MFD_CLOEXEC);
 	r = s->state < 0 || want->into[0] != '/' || str_format(s->into, sizeof(s->into), "%s", want->into) < 0 ?
@@ -423,7 +459,8 @@ void save_cancel(struct machine *m)
 {
 	if (!m->save)
 		return;
-	(void)err_set(&m->save->err, ERR_CONFLICT, ECANCELED, "the machine ended while it was saved");
+	if (m->save->err.kind == ERR_NONE)
+		(void)err_set(&m->save->err, ERR_CONFLICT, ECANCELED, "the machine ended while it was saved");
 	m->save->phase = WAKING;
 	m->stop_wanted = false;
 	over(m);

@@ -8,6 +8,7 @@
  *   STATE     QEMU writes the devices' state
  *   WRITING   sbx-frozen writes everything (savelink.h)
  *   WAKING    the machine goes on: processors, then /wake; also after a failure
+ *   SYNCING   what was written reaches the disk; before the end of a machine that is to end
  *
  * What is written has another name until it is complete, so that what a crash leaves is known for what it is. A failure leaves
  * the machine running.
@@ -26,6 +27,7 @@ struct save;
 struct save_want {
 	const char *into; /* an absolute path where nothing is; "<into>.new" meanwhile */
 	bool disk;        /* a copy of the disk goes with it */
+	bool sync;        /* what is saved outlives a loss of power */
 	bool end;         /* the machine ends when it is saved */
 };
 

@@ -29,6 +29,7 @@ struct savelink {
 	int fd, pidfd; /* owned */
 	savelink_done done;
 	void *user;
+	bool sync;
 	bool freed;
 };
 
@@ -68,9 +69,10 @@ static void on_answer(uv_poll_t *p, int status, int events)
 
 	if (n == -EAGAIN)
 		return;
-	(void)uv_poll_stop(p);
 	if (!o || json_object_get(o, "error"))
 		read_error(o, &err);
+	if (err.kind || !l->sync || json_object_get(o, "synced"))
+		(void)uv_poll_stop(p);
 	l->done(l->user, err.kind ? NULL : o, err.kind ? &err : NULL);
 }
 
@@ -96,8 +98,8 @@ static int line_up(const struct savelink_job *job, int *fds, json_t *numbers)
 
 static int request_fd(const struct savelink_job *job, int *fds, size_t *ret_n)
 {
-	auto_(json) json_t *o = json_pack("{s:s, s:o, s:{}, s:I}", "op", job->about ? "save" : "load", "shape", shape_json(job->shape), "fds",
-					  "at", (json_int_t)job->at);
+	auto_(json) json_t *o = json_pack("{s:s, s:o, s:{}, s:b, s:I}", "op", job->about ? "save" : "load", "shape", shape_json(job->shape), "fds",
+					  "sync", job->sync, "at", (json_int_t)job->at);
 	auto_free char *text = NULL;
 	auto_fd int fd = memfd_create("sbx-save", MFD_CLOEXEC);
 	int n = o ? line_up(job, fds, json_object_get(o, "fds")) : -ENOMEM;
@@ -146,7 +148,7 @@ struct savelink *savelink_start(uv_loop_t *loop, const struct savelink_job *job,
 		(void)err_errno(err, ENOMEM, "cannot start sbx-frozen");
 		return NULL;
 	}
-	*l = (struct savelink){ .fd = -1, .pidfd = -1, .done = done, .user = user };
+	*l = (struct savelink){ .fd = -1, .pidfd = -1, .sync = job->sync, .done = done, .user = user };
 	if (start(l, job, err) < 0 || uv_poll_init(loop, &l->poll, l->fd) < 0) {
 		own_close_p(&l->fd);
 		own_close_p(&l->pidfd);

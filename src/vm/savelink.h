@@ -7,6 +7,7 @@
 #define SBX_VM_SAVELINK_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -18,6 +19,7 @@ struct savelink;
 
 struct savelink_job {
 	const struct shape *shape; /* borrowed */
+	bool sync;                 /* of a save: done is called once more when all of it is on the disk */
 	int dir;                   /* all borrowed; -1: none */
 	/* To be saved; about NULL: to be loaded, into memory, state and files. */
 	const json_t *about;
@@ -25,10 +27,10 @@ struct savelink_job {
 	uint64_t at; /* where pagemap and mem have the memory */
 };
 
-/* err NULL: answer (borrowed) is {"disk": {"shared", "bytes", "ms"}} of a save, {"about"} of a load. */
+/* err NULL: answer (borrowed) is {"disk": {"shared", "bytes", "ms"}} of a save, with "synced" the second time, {"about"} of a load. */
 typedef void (*savelink_done)(void *user, const json_t *answer, const struct err *err);
 
-/* Calls done once, from the loop, unless it is freed before. NULL with err. */
+/* Calls done from the loop, unless it is freed before; not again after an error. NULL with err. */
 struct savelink *savelink_start(uv_loop_t *loop, const struct savelink_job *job, savelink_done done, void *user, struct err *err);
 /* Ends the process. NULL is allowed. The memory goes later, from the loop. */
 void savelink_free(struct savelink *l);

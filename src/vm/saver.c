@@ -36,8 +36,6 @@ static int copy_disk(int from, int dir, json_t *answer, struct err *err)
 	struct clone c;
 	int r = to < 0 ? -errno : clone_file(from, to, &c);
 
-	if (r == 0 && fsync(to) < 0)
-		r = -errno;
 	if (r < 0)
 		return err_errno(err, -r, "cannot copy the disk");
 	return json_object_set_new(answer, "disk",
@@ -95,21 +93,29 @@ static int run(const json_t *o, json_t *answer, struct err *err)
 	return op && str_eq(op, "load") ? load(o, &s, answer, err) : save(o, &s, answer, err);
 }
 
+static int say(json_t *answer, const struct err *err)
+{
+	auto_free char *text = NULL;
+
+	if (err) {
+		log_warn("event=not_saved why=\"%s\"", err->msg);
+		(void)json_object_clear(answer);
+		(void)json_object_set_new(answer, "error",
+					  json_pack("{s:s, s:i, s:s}", "kind", err_kind_name(err->kind), "errno", err->errnum, "message", err->msg));
+	}
+	text = json_dumps(answer, JSON_COMPACT);
+	return text ? fdpass_send(SAVELINK_ANSWER, text, strlen(text), NULL, 0) : -ENOMEM;
+}
+
 int saver_main(void)
 {
 	auto_(json) json_t *o = json_loadfd(SAVELINK_REQUEST, JSON_REJECT_DUPLICATES, NULL), *answer = json_object();
-	auto_free char *text = NULL;
 	struct err err = { 0 };
 	int r = answer ? run(o, answer, &err) : err_errno(&err, ENOMEM, "the saved memory");
 
-	if (r < 0) {
-		log_warn("event=not_saved why=\"%s\"", err.msg);
-		(void)json_object_clear(answer);
-		(void)json_object_set_new(answer, "error",
-					  json_pack("{s:s, s:i, s:s}", "kind", err_kind_name(err.kind), "errno", err.errnum, "message", err.msg));
+	if (r == 0 && json_is_true(json_object_get(o, "sync"))) {
+		r = say(answer, NULL) < 0 ? err_errno(&err, EPIPE, "nobody listens") : frozen_sync(fd_of(o, "dir"), &err);
+		(void)json_object_set_new(answer, "synced", json_true());
 	}
-	text = json_dumps(answer, JSON_COMPACT);
-	if (!text)
-		return 1;
-	return fdpass_send(SAVELINK_ANSWER, text, strlen(text), NULL, 0) < 0 || r < 0;
+	return say(answer, r < 0 ? &err : NULL) < 0 || r < 0;
 }

@@ -146,9 +146,8 @@ counts_on() {
 
 @test "a full disk leaves the sandbox running" {
 	[ "$(id -u)" = 0 ] || skip "needs a file system of its own"
-	counting=$(timeout 60 sbx exec box sh -c 'python3 count.py >/dev/null 2>&1 & echo $!')
+	counting=$(timeout 60 sbx exec box sh -c 'rm /tmp/count; python3 count.py >/dev/null 2>&1 & echo $!; until [ -s /tmp/count ]; do sleep 0.1; done')
 	home=$(home_of box)
-	mkdir "$home/saved.new" 2>/dev/null || true
 	mount -t tmpfs -o size=4m,mode=700 none "$home/checkpoints"
 	run --separate-stderr timeout 60 sbx checkpoint box full
 	umount "$home/checkpoints"
