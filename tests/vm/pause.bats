@@ -102,11 +102,11 @@ counts_on() {
 	timeout 60 sbx exec box sh -c 'echo two >~/state; echo two >shared'
 	fails 1 "has a checkpoint 'good' already" sbx checkpoint box good
 	fails 1 "bad tag '../x'" sbx checkpoint box ../x
-	fails 1 "no checkpoint 'bad': there is good" sbx restore box bad
+	fails 1 "no checkpoint 'bad': there is good" sbx restore --force box bad
 	# What a crash left of another is no checkpoint, and goes when nobody can be writing it.
 	mkdir "$(home_of box)/checkpoints/half.new"
 	[ "$(sbx checkpoint box --ls --json | jq -r '.[].tag')" = good ]
-	run -0 --separate-stderr timeout 60 sbx restore box good
+	run -0 --separate-stderr timeout 60 sbx restore --force box good
 	[[ "$stderr" == *"neither copied nor rolled back"* ]]
 	[ "$(timeout 60 sbx exec box sh -c 'cat ~/state; cat shared' | xargs)" = "one two" ]
 	counts_on box "$at"
