@@ -38,13 +38,14 @@ static void defaults(void **state)
 
 	assert_int_equal(settings_load(dir, &s, &o, NULL), 0);
 	assert_int_equal(s.stop_grace_ms, 30000);
+	assert_int_equal(s.auto_pause_ms, 0);
 	assert_int_equal(s.disk_bytes, UINT64_C(64) << 30);
 	assert_int_equal(s.memory_reserve_bytes, UINT64_C(256) << 20);
 	assert_int_equal(s.boot_timeout_ms, 120000);
 	assert_string_equal(s.accelerator, "auto");
 	assert_int_equal(s.tls, RULE_TLS_AUTO);
 	assert_int_equal(s.nranges, 0);
-	assert_int_equal(json_object_size(o), 12);
+	assert_int_equal(json_object_size(o), 13);
 	assert_int_equal(json_array_size(json_object_get(o, "network.permittedRanges")), 0);
 	assert_string_equal(json_string_value(json_object_get(o, "sandbox.disk")), "64g");
 	json_decref(o);
@@ -55,10 +56,11 @@ static void every_key(void **state)
 	struct settings s = { 0 };
 	json_t *o = NULL;
 
-	put("{\"sandbox.memoryReserve\":\"2g\",\"sandbox.stopGrace\":\"500ms\",\"sandbox.disk\":\"10GiB\",\"sandbox.accelerator\":\"tcg\",\"daemon."
+	put("{\"sandbox.memoryReserve\":\"2g\",\"sandbox.stopGrace\":\"500ms\",\"sandbox.autoPause\":\"30m\",\"sandbox.disk\":\"10GiB\",\"sandbox.accelerator\":\"tcg\",\"daemon."
 	    "bootTimeout\":\"5m\",\"network.tlsDefault\":\"intercept\",\"network.permittedRanges\":[\"10.8.0.0/16\",\"fd00::/8\"]}");
 	assert_int_equal(settings_load(dir, &s, &o, NULL), 0);
 	assert_int_equal(s.stop_grace_ms, 500);
+	assert_int_equal(s.auto_pause_ms, 1800000);
 	assert_int_equal(s.disk_bytes, UINT64_C(10) << 30);
 	assert_int_equal(s.memory_reserve_bytes, UINT64_C(2) << 30);
 	assert_int_equal(s.boot_timeout_ms, 300000);
@@ -89,6 +91,8 @@ static void wrong_ones(void **state)
 		{ "{\"sandbox.memoryReserve\":\"17t\"}", "256m" },
 		{ "{\"sandbox.stopGrace\":\"-1s\"}", "duration" },
 		{ "{\"sandbox.stopGrace\":\"25h\"}", "duration" },
+		{ "{\"sandbox.autoPause\":\"1s\"}", "from 5s" },
+		{ "{\"sandbox.autoPause\":\"never\"}", "off" },
 		{ "{\"sandbox.accelerator\":\"hvf\"}", "kvm" },
 		{ "{\"daemon.bootTimeout\":\"1s\"}", "5s" },
 		{ "{\"network.tlsDefault\":\"splice\"}", "auto" },
