@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Warm start: machines that were woken from one frozen machine have nothing random in common; what is broken in the cache is
-# noticed; what cannot be thawed boots. WARM_COPIES: how many machines are compared (`make check` takes few).
+# noticed; what cannot be thawed boots. WARM_COPIES: how many machines are compared.
 
 load helper
 
@@ -34,7 +34,7 @@ holder_end() {
 }
 
 @test "woken machines have no random number in common, know the time, and have their own names" {
-	copies=${WARM_COPIES:-4}
+	copies=${WARM_COPIES:-20}
 	for copy in $(seq "$copies"); do
 		run -0 --separate-stderr timeout 120 sbx run --name "copy-$copy" -d -m 1g shell </dev/null
 		vm_log "copy-$copy" | grep -q 'start=warm'
