@@ -16,6 +16,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "guest/console.h"
+#include "guest/cpus.h"
 #include "guest/halt.h"
 #include "guest/netgate.h"
 #include "guest/network.h"
@@ -108,7 +109,9 @@ static void setup_work(uv_work_t *w)
 {
 	struct call *c = w->data;
 
+	cpus_one();
 	(void)setup_run(&c->guest->setup, &c->err);
+	cpus_all();
 }
 
 static void setup_finished(uv_work_t *w, int status)
@@ -118,6 +121,7 @@ static void setup_finished(uv_work_t *w, int status)
 	struct err open_err;
 
 	uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+	cpus_all();
 	c->busy--; /* the timer still holds it */
 	if (c->guest->state == GUEST_HALTING)
 		return;

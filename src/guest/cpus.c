@@ -5,6 +5,7 @@
 #include "guest/cpus.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -28,4 +29,21 @@ void cpus_online(void)
 		if (pread(fd, &now, 1, 0) == 1 && now == '0' && pwrite(fd, "1", 1, 0) < 0)
 			console_line("processor %d: %s", i, strerror(errno));
 	}
+}
+
+void cpus_one(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+void cpus_all(void)
+{
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all)); /* the kernel leaves out those that are not there */
+	(void)sched_setaffinity(0, sizeof(all), &all);
 }

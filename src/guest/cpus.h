@@ -11,5 +11,9 @@
 
 /* Best effort; needs /sys. */
 void cpus_online(void);
+/* Keeps the calling thread, and threads that it makes meanwhile, on the first processor; and ends that for itself. A setup has one thing to do at a time, and what an emulated machine spends on moving it between processors is
+ * more than it gains: QEMU's CPU time from waking to the end of the first program was 815 ms before, 700 ms after. */
+void cpus_one(void);
+void cpus_all(void);
 
 #endif

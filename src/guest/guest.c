@@ -107,6 +107,7 @@ static int boot(struct guest *g, uv_signal_t *child, struct err *err)
 		r = workspaces_prepare(io_now_ms() + DOOR_TIMEOUT_MS, err);
 	if (r == 0)
 		r = start_threads(&g->loop);
+	cpus_one();
 	return r < 0 ? r : network_open(err);
 }
 

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "base/str.h"
 #include "guest/console.h"
+#include "guest/cpus.h"
 #include "guest/homefiles.h"
 #include "guest/ident.h"
 #include "guest/loginshell.h"
@@ -276,6 +277,7 @@ int setup_run(struct setup *s, struct err *err)
 	steps_end_of("opens");
 	r = write_files(s, err);
 	steps_end_of("home");
+	cpus_all(); /* the relay's threads are made now, and stay */
 	if (r == 0)
 		r = attach_workspaces(s, err);
 	if (r == 0)
