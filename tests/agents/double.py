@@ -413,6 +413,8 @@ def sign_in(h, path, asked):
 def chatgpt(h, path, asked):
     """What Codex asks with a subscription: the Responses API, at another place."""
     base = "/backend-api/codex"
+    if path == "/backend-api/wham/accounts/check":
+        return h.whole(200, oauth.WORKSPACES)
     return path.startswith(base) and openai(h, "/v1" + path.removeprefix(base), asked)
 
 

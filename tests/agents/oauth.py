@@ -81,3 +81,7 @@ PROFILE = {"account": {"uuid": "11111111-2222-4333-8444-555555555555", "full_nam
            "organization": {"uuid": "66666666-7777-4888-8999-000000000000", "name": "Mine", "organization_type": "claude_max",
                             "rate_limit_tier": "default_claude_max_5x", "billing_type": "stripe_subscription", "has_extra_usage_enabled": False}}
 ROLES = {"organization_role": "admin", "workspace_role": None, "organization_name": "Mine"}
+WORKSPACES = {"accounts": [{"id": "acc-1", "account_id": "acc-1", "name": "Mine", "can_access_with_session": True, "sso_connection_name": None,
+                           "is_deactivated": False, "is_fedramp_compliant_workspace": False, "plan_type": "pro", "profile_picture_url": None,
+                           "workspace_backend_origin": "https://chatgpt.com", "account_routing_override": "us", "structure": "personal"}],
+              "account_ordering": ["acc-1"], "default_account_id": "acc-1"}

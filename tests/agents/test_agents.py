@@ -115,8 +115,8 @@ def test_task(agent, start, sbx, world, keys):
     others_are_refused(sbx, world, task, keys)
 
 
-def nowhere_inside(sbx, task, keys, memory=1 << 24):
-    """memory: so much of programs must have been looked at. Searched from outside, all of the machine's memory, and from inside, as root. In this order: the search inside holds the value while it looks."""
+def nowhere_inside(sbx, task, keys, memory=1 << 24, processes=2):
+    """memory, processes: so much must have been looked at. Searched from outside, all of the machine's memory, and from inside, as root. In this order: the search inside holds the value while it looks."""
     own = keys[task.host]
     here = PROMPT.encode()  # what a search must find
     values = forms(own) + [k.encode() for k in keys.values() if k != own]
@@ -131,7 +131,7 @@ def nowhere_inside(sbx, task, keys, memory=1 << 24):
     done = sbx.run("exec", "-i", "-u", "root", task.name, "python3", "-", *masked, input=SEARCH, timeout=LIMIT)
     said = json.loads(done.stdout.splitlines()[-1])
     assert {n for n, _ in said["found"]} == {1}, said
-    assert said["processes"] >= 2 and said["memory"] >= memory and said["files"] > 5, said
+    assert said["processes"] >= processes and said["memory"] >= memory and said["files"] > 5, said
 
 
 def the_double_saw(world, task, keys):
