@@ -48,7 +48,8 @@ const struct cmd cmd_pause = {
 	.summary = "Save what sandboxes have in memory, and end their machines",
 	.doc = "The programs stand still where they are, until `sbx resume`; a restart of the host does not matter. `sbx run` and\n"
 	       "`sbx exec` resume a paused sandbox, `sbx stop` drops its memory and keeps its disk. Connections through the network\n"
-	       "door end. Files of the workspaces are the host's, and stay as they are.",
+	       "door end. Files of the workspaces are the host's, and stay as they are.\n\n"
+	       "With the setting `sandbox.autoPause` a sandbox that was started with `sbx run -d` is paused by itself when nobody has used it for as long.",
 	.min_args = 1,
 	.max_args = SIZE_MAX,
 	.run = run,

@@ -71,7 +71,7 @@ VALUE=sk-ant-0123456789-abcdef
 	fails 1 "no zero bytes" bash -c "printf '12345678\0001' | sbx secret set -g openai"
 	fails 1 "8 to 8192 bytes" bash -c "head -c 9000 /dev/zero | tr '\0' x | sbx secret set -g openai"
 	fails 1 "other scripts" bash -c "echo schlüssel-123 | sbx secret set -g openai"
-	fails 1 "no service; they are anthropic, cursor" sbx secret set -g nothing
+	fails 1 "no service; they are anthropic, copilot, cursor" sbx secret set -g nothing
 	fails 1 "say for whom" sbx secret set openai
 	[ "$(sbx secret ls --json | jq length)" = 0 ]
 }
