@@ -34,6 +34,8 @@ MODELS = {"object": "list", "data": [model("claude-sonnet-4.5", "Anthropic", ["/
 def api(h, path, asked):
     if path == "/copilot_internal/user":
         return h.whole(200, USER)
+    if path == "/":  # by this gh tells whether its token is good
+        return h.whole(200, {"current_user_url": f"https://{API}/user"})
     if path == "/user":
         return h.whole(200, {"login": LOGIN, "id": 1, "type": "User", "name": "The Octocat"})
     if path == "/graphql":
