@@ -19,7 +19,7 @@ enum { KEY_ALL = 0x100 };
 
 static const struct argp_option options[] = {
 	{ "all", KEY_ALL, NULL, 0, "Remove every sandbox", 0 },
-	{ "force", 'f', NULL, 0, "Do not ask, and end active sessions", 0 },
+	{ "force", 'f', NULL, 0, "Do not ask, and kill what runs in them at once", 0 },
 	{ 0 },
 };
 
