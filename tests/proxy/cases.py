@@ -181,7 +181,7 @@ CASES = {
     "M09": ("origins that stall", ["test_deadlines::test_deadlines", "tests/proxy/long.py: def slow("], "60 s by hand"),
     "M10": ("events", ["test_limits::test_events_are_passed_on_at_once"], ""),
     "M11": ("kill -9", ["test_policy::test_a_killed_proxy_lets_nothing_pass", VM + "network.bats: kill -9 of the proxy under load"], ""),
-    "M12": ("a day of mutated traffic", ["tests/proxy/long.py: def mutated("], "an hour and a half by hand (docs/performance.md)"),
+    "M12": ("a day of mutated traffic", ["tests/proxy/long.py: def mutated("], "an hour and a half of it by hand (docs/performance.md)"),
     "N01": ("log and origins agree", ["test_log::test_random_requests_are_all_there", "tests/proxy/conftest.py: def agree(", "tests/proxy/soak.py: allowed by the log"], "250 here, 12,000 in soak.py"),
     "N03": ("no secret in a file", ["test_log::test_secrets_are_not_in_the_log", "test_secrets::test_the_file_is_the_user_s_alone"], ""),
     "N04": ("no room for the log", ["test_log::test_nothing_leaves_without_a_log"], "always required"),
