@@ -17,7 +17,7 @@
 #include "wire/dest.h"
 
 #define ENTRY_CONNS_MAX 1024    /* at a time; more are reset */
-#define ENTRY_LOOK_MS 10000     /* how long a connection may take to say what it speaks */
+#define ENTRY_LOOK_MS 30000     /* how long a connection may take to say what it speaks: an emulated guest with much to do takes 10 s */
 #define ENTRY_SILENCE_MS 500    /* the same where raw TCP is allowed, but TLS or HTTP would be looked into */
 #define ENTRY_REFUSED_MS 2000   /* the same where whatever it speaks is refused */
 #define ENTRY_HEAD_MS 15000     /* for a whole CONNECT head */
