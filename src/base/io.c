@@ -129,6 +129,22 @@ int io_write_file_whole(int dirfd, const char *name, const void *bytes, size_t n
 	return replace_file(dirfd, name, bytes, n, mode, false);
 }
 
+int io_sync_parent(const char *path)
+{
+	auto_free char *parent = strdup(path);
+	char *slash = parent ? strrchr(parent, '/') : NULL;
+	auto_fd int dir = -1;
+
+	if (!parent)
+		return -ENOMEM;
+	if (!slash)
+		return -EINVAL;
+	slash[slash == parent] = 0; /* the root keeps its slash */
+	dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* EINVAL: a file system that knows nothing of the kind has done what it can. */
+	return dir < 0 || (fsync(dir) < 0 && errno != EINVAL) ? -errno : 0;
+}
+
 int io_set_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -26,6 +26,8 @@ int io_read_file(int dirfd, const char *path, size_t max_bytes, char **ret, size
 int io_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode);
 /* The same without waiting for the disk: readers see the old or the new one, a crash may leave an empty one. */
 int io_write_file_whole(int dirfd, const char *name, const void *bytes, size_t n, mode_t mode);
+/* Has the directory that holds path reach the disk, so that a loss of power does not undo a rename there; 0 or -errno. */
+int io_sync_parent(const char *path);
 int io_set_nonblock(int fd, bool on);
 /* A pair of connected CLOEXEC stream sockets. */
 int io_socketpair(int fds[2]);

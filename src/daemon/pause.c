@@ -56,10 +56,12 @@ char *pause_path(const struct sandbox *s)
 int pause_discard(struct sandbox *s, struct err *err)
 {
 	auto_fd int home = open_home(s);
-	int r = home < 0 ? -errno : 0;
+	int r = home < 0 ? -errno : io_remove_tree(home, SANDBOX_SAVED ".old");
 
-	/* In one step, whatever comes between. */
+	/* In one step, whatever comes between, and on the host's disk before a machine can change the sandbox's. */
 	if (r == 0 && renameat(home, SANDBOX_SAVED, home, SANDBOX_SAVED ".old") < 0 && errno != ENOENT)
+		r = -errno;
+	if (r == 0 && fsync(home) < 0 && errno != EINVAL)
 		r = -errno;
 	if (r < 0)
 		return err_errno(err, -r, "cannot remove the saved memory of sandbox '%s'", s->row.name);

@@ -254,15 +254,23 @@ static void on_continued(void *user, const json_t *result, const char *error)
 	look(m);
 }
 
-/* The disk changes from here on: the memory must never be used again. */
+/* The disk changes from here on: the memory must never be used again. That has to be on the host's disk before the guest can
+ * have anything there: what it overwrites in place needs no commit of the host's journal, which a loss of power would undo. */
 static int use_up(struct machine *m, struct err *err)
 {
 	auto_free char *old = str_new("%s.old", m->spec->saved);
+	int r;
 
 	if (!old)
 		return err_errno(err, ENOMEM, "the saved memory");
 	(void)io_remove_tree(AT_FDCWD, old);
-	return rename(m->spec->saved, old) < 0 ? err_errno(err, errno, "cannot take %s away", m->spec->saved) : 0;
+	if (rename(m->spec->saved, old) < 0)
+		return err_errno(err, errno, "cannot take %s away", m->spec->saved);
+	r = io_sync_parent(m->spec->saved);
+	if (r == 0)
+		return 0;
+	(void)rename(old, m->spec->saved);
+	return err_errno(err, -r, "cannot take %s away for good", m->spec->saved);
 }
 
 void resume_loaded(struct machine *m)

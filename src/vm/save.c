@@ -200,17 +200,14 @@ static void go_on(struct machine *m)
 /* Under its own name: from here on it counts. */
 static int commit(const struct save *s, struct err *err)
 {
-	auto_free char *from = str_new("%s.new", s->into), *parent = strdup(s->into);
-	auto_fd int dir = -1;
+	auto_free char *from = str_new("%s.new", s->into);
 
-	if (!from || !parent)
+	if (!from)
 		return err_errno(err, ENOMEM, "cannot keep what was saved");
-	*strrchr(parent, '/') = 0;
 	if (rename(from, s->into) < 0)
 		return err_errno(err, errno, "cannot keep what was saved as %s", s->into);
-	dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || fsync(dir) < 0)
-		log_warn("event=not_synced path=%s", parent);
+	if (io_sync_parent(s->into) < 0)
+		log_warn("event=not_synced path=%s", s->into);
 	return 0;
 }
 

@@ -219,6 +219,18 @@ static void peer_uid_of_no_socket(void **state)
 	assert_int_equal(uid, 7);
 }
 
+static void the_parent_of_a_path_is_synced(void **state)
+{
+	char path[300];
+
+	(void)str_format(path, sizeof(path), "%s/what-was-there", tmp);
+	assert_int_equal(io_sync_parent(path), 0);
+	(void)str_format(path, sizeof(path), "%s/missing/file", tmp);
+	assert_int_equal(io_sync_parent(path), -ENOENT);
+	assert_int_equal(io_sync_parent("no-directory"), -EINVAL);
+	assert_int_equal(io_sync_parent("/in-the-root"), 0);
+}
+
 static void clock_goes_forward(void **state)
 {
 	uint64_t a = io_now_ms();
@@ -252,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remove_tree_never_follows_symlinks, make, drop),
 		cmocka_unit_test_setup_teardown(sockets_below_long_paths, make, drop),
 		cmocka_unit_test_setup_teardown(peer_uid_of_no_socket, make, drop),
+		cmocka_unit_test_setup_teardown(the_parent_of_a_path_is_synced, make, drop),
 		cmocka_unit_test(clock_goes_forward),
 		cmocka_unit_test_setup_teardown(without_memory, make, drop),
 	};
