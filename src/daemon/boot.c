@@ -252,6 +252,9 @@ int boot_spawn(struct sandbox *s, uint64_t *ret_timeout_ms, struct err *err)
 		r = rules_ready(s->daemon, err);
 	if (r == 0)
 		r = check_files(s, err);
+	/* Looked at anew: a machine that starts from the disk makes a memory that was overlooked one of another disk. */
+	if (r == 0)
+		r = pause_look(s, err);
 	if (r == 0)
 		r = admission_check(s, set.memory_reserve_bytes, err);
 	if (r == 0)

@@ -99,7 +99,7 @@ static int by_time(const void *a, const void *b)
 	return r ? r : strcmp(json_string_value(json_object_get(*x, "tag")), json_string_value(json_object_get(*y, "tag")));
 }
 
-/* What a crash left half-written is removed where it is met and nobody can be writing it. */
+/* What a crash left half-written has its name to tell by, and is removed where it is met and nobody can be writing it. */
 static size_t collect(const struct sandbox *s, int all, json_t *found[CHECKPOINT_MAX])
 {
 	auto_dir DIR *d = fdopendir(dup(all));
@@ -109,9 +109,9 @@ static size_t collect(const struct sandbox *s, int all, json_t *found[CHECKPOINT
 	while (d && n < CHECKPOINT_MAX && (e = readdir(d))) {
 		if (e->d_name[0] == '.')
 			continue;
-		if (is_complete(all, e->d_name))
+		if (!str_ends(e->d_name, ".new") && is_complete(all, e->d_name))
 			found[n] = describe(all, e->d_name);
-		else if (s->state == SANDBOX_STOPPED && !s->copying)
+		else if (str_ends(e->d_name, ".new") && s->state == SANDBOX_STOPPED && !s->copying)
 			(void)io_remove_tree(all, e->d_name);
 		if (found[n])
 			n++;
@@ -277,7 +277,8 @@ static int put_in_place(struct sandbox *s, struct err *err)
 	auto_fd int home = open_dir(s->daemon->disks.fd, s->row.id), from = home < 0 ? -1 : open_dir(home, RESTORE);
 	int r = from < 0 ? -errno : 0;
 
-	if (r == 0 && s->paused && pause_discard(s, err) < 0)
+	/* Whether or not it is known to be paused: its memory must not meet this disk. */
+	if (r == 0 && pause_discard(s, err) < 0)
 		return err_code(err);
 	if (r == 0 && renameat(from, "disk.img", home, "disk.img") < 0)
 		r = -errno;
@@ -309,7 +310,7 @@ static void on_stopped(void *user, struct sandbox *s, const struct err *err)
 		log_info("event=restored id=%s tag=%s", j->id, j->tag);
 	remove_restore(s);
 	if (!err)
-		pause_look(s);
+		(void)pause_look(s, NULL);
 	finish(j, reply, mine.kind ? &mine : NULL);
 	json_decref(reply);
 }

@@ -91,7 +91,7 @@ static void commit(struct job *j, const json_t *reply)
 		finish(j, NULL, NULL, &err);
 		return;
 	}
-	pause_look(made);
+	(void)pause_look(made, NULL);
 	if (!holder || template_hold_too(j->daemon->dirs.cache, j->from, made->row.id, holder, &why) < 0)
 		log_warn("event=template_not_held id=%s error=\"%s\"", made->row.id, why.msg);
 	/* What was refused to the one is refused to the other, or there is no other. */

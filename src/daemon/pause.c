@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,19 +34,34 @@ static int open_home(const struct sandbox *s)
 	return openat(s->daemon->disks.fd, s->row.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-void pause_look(struct sandbox *s)
+/* 1: a complete one is there, 0: there is none, -errno. */
+static int has_saved(int home)
+{
+	if (home < 0)
+		return home;
+	if (faccessat(home, SANDBOX_SAVED "/manifest", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+int pause_look(struct sandbox *s, struct err *err)
 {
 	auto_fd int home = open_home(s);
+	int r = has_saved(home < 0 ? -errno : home);
 
-	s->paused = home >= 0 && faccessat(home, SANDBOX_SAVED "/manifest", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	if (home < 0)
-		return;
+	s->paused = r == 1;
+	if (r < 0) {
+		log_warn("event=not_looked_at id=%s error=\"%s\"", s->row.id, strerror(-r));
+		return err_errno(err, -r, "cannot see whether sandbox '%s' has a saved memory (%.250s/%s)", s->row.name,
+				 s->daemon->disks.path, s->row.id);
+	}
 	if (!s->paused)
 		(void)io_remove_tree(home, SANDBOX_SAVED);
 	(void)io_remove_tree(home, SANDBOX_SAVED ".new");
 	(void)io_remove_tree(home, SANDBOX_SAVED ".old");
 	if (!s->copying)
 		(void)io_remove_tree(home, "restore.new");
+	return 0;
 }
 
 char *pause_path(const struct sandbox *s)
@@ -57,9 +73,11 @@ int pause_discard(struct sandbox *s, struct err *err)
 {
 	auto_fd int home = open_home(s);
 	int r = home < 0 ? -errno : io_remove_tree(home, SANDBOX_SAVED ".old");
+	bool was;
 
 	/* In one step, whatever comes between, and on the host's disk before a machine can change the sandbox's. */
-	if (r == 0 && renameat(home, SANDBOX_SAVED, home, SANDBOX_SAVED ".old") < 0 && errno != ENOENT)
+	was = r == 0 && renameat(home, SANDBOX_SAVED, home, SANDBOX_SAVED ".old") == 0;
+	if (r == 0 && !was && errno != ENOENT)
 		r = -errno;
 	if (r == 0 && fsync(home) < 0 && errno != EINVAL)
 		r = -errno;
@@ -67,7 +85,8 @@ int pause_discard(struct sandbox *s, struct err *err)
 		return err_errno(err, -r, "cannot remove the saved memory of sandbox '%s'", s->row.name);
 	(void)io_remove_tree(home, SANDBOX_SAVED ".old");
 	s->paused = false;
-	log_info("event=discarded id=%s name=%s", s->row.id, s->row.name);
+	if (was)
+		log_info("event=discarded id=%s name=%s", s->row.id, s->row.name);
 	return 0;
 }
 

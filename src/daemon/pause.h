@@ -12,8 +12,9 @@
 #include "base/err.h"
 #include "daemon/sandbox.h"
 
-/* Its machine is gone for sure: notes whether a complete one is there, and removes what a crash left of others. */
-void pause_look(struct sandbox *s);
+/* Its machine is gone for sure: notes whether a complete one is there, and removes what a crash left of others. Negative where
+ * that cannot be seen: then nothing is removed, and no machine may start from the disk alone. err may be NULL. */
+int pause_look(struct sandbox *s, struct err *err);
 /* Where it is; owned by the caller, NULL on -ENOMEM. */
 char *pause_path(const struct sandbox *s);
 /* Removes it; only of one that is STOPPED. */

@@ -257,7 +257,7 @@ static void gone(struct sandbox *s)
 	s->sessions = 0;
 	s->accel[0] = 0;
 	s->killed = false;
-	pause_look(s);
+	(void)pause_look(s, NULL); /* and again before the next start */
 	s->resumed = false;
 	if (s->start_again && s->starters.n > 0 && !s->removing && !s->copying) {
 		s->start_again = false;
@@ -356,7 +356,7 @@ void sandbox_adopt(struct sandbox *s)
 	}
 	if (!boot_is_alive(s)) {
 		boot_unlink_socket(s);
-		pause_look(s);
+		(void)pause_look(s, NULL);
 		return;
 	}
 	log_warn("event=lost id=%s error=\"%s\"", s->row.id, err.msg);
