@@ -149,7 +149,7 @@ static void begin_exec(struct client *c)
 		return;
 	}
 	/* The guest starts none now, and a new one waits no longer than those that it has. */
-	if (m->save) {
+	if (save_holds(m)) {
 		c->role = ROLE_LATER;
 		pump_set_reading(&c->pump, false);
 		return;

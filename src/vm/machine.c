@@ -29,6 +29,10 @@
 #define ENDS_TOGETHER_MS 1000
 /* Of a stop's time, what is left for QEMU once the guest has had its share. */
 #define QUIT_MS 2000
+/* Until a machine that is being saved is asked again whether it is used. */
+#define SAVED_AGAIN_MS 1000
+/* How long a stop waits for what was saved to reach the disk. */
+#define HELD_MS 5000
 /* For the guest to list its sessions. */
 #define SESSIONS_MS 5000
 /* For the guest to kill its programs and to hand over what they wrote to workspaces. */
@@ -209,20 +213,36 @@ static bool begin_stop(struct machine *m)
 	return true;
 }
 
-void machine_stop(struct machine *m, uint64_t timeout_ms)
+static void shut_down(struct machine *m, uint64_t timeout_ms)
 {
 	uint64_t guest_ms = timeout_ms > QUIT_MS ? timeout_ms - QUIT_MS : 0;
 
-	if (m->save) {
-		m->stop_wanted = true;
-		m->stop_wanted_ms = timeout_ms;
-		return;
-	}
 	if (!begin_stop(m))
 		return;
 	if (!m->door || door_call(m->door, "/shutdown", NULL, guest_ms + 1, on_shutdown_answer, m) < 0)
 		guest_ms = 0;
 	(void)uv_timer_start(&m->stop_timer, on_quit_deadline, guest_ms, 0);
+}
+
+/* What is not on the disk by now is given up with the machine, unless it gets there first. */
+static void on_held(uv_timer_t *t)
+{
+	struct machine *m = t->data;
+
+	shut_down(m, m->stop_wanted_ms);
+}
+
+void machine_stop(struct machine *m, uint64_t timeout_ms)
+{
+	if (!m->save) {
+		shut_down(m, timeout_ms);
+		return;
+	}
+	m->stop_wanted = true;
+	m->stop_wanted_ms = timeout_ms;
+	/* The guest runs and has something to lose: sandboxd kills what does not stop in time. */
+	if (!save_holds(m))
+		(void)uv_timer_start(&m->stop_timer, on_held, HELD_MS, 0);
 }
 
 static void on_saved(void *user, const json_t *reply, const struct err *err)
@@ -284,6 +304,11 @@ static void on_grace(uv_timer_t *t)
 {
 	struct machine *m = t->data;
 
+	/* Somebody saves it, and others may wait for that to be over. */
+	if (m->save) {
+		(void)uv_timer_start(&m->grace_timer, on_grace, SAVED_AGAIN_MS, 0);
+		return;
+	}
 	if (m->sessions == 0 && !m->keep && m->detached > 0 &&
 	    door_call(m->door, "/sessions", NULL, SESSIONS_MS, on_sessions, m) == 0)
 		return;

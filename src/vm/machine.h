@@ -102,7 +102,7 @@ void machine_discard(struct machine *m);
 /* boot.c: watches a process whose pidfd is in m->fs (where there is one) or m->qemu. 0 or -errno. */
 int machine_watch_fs(struct machine *m);
 int machine_watch_qemu(struct machine *m);
-/* save.c: what was under way is over, whatever came of it. */
+/* save.c: what was under way is over, whatever came of it, or goes on without the guest. */
 void machine_saved(struct machine *m);
 /* save.c: everything is saved, the machine is to end as it stands. */
 void machine_paused(struct machine *m);

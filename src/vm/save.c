@@ -241,12 +241,14 @@ static void awake(struct machine *m)
 {
 	struct save *s = m->save;
 
-	if (s->err.kind || !s->written)
+	if (s->err.kind || !s->written) {
 		over(m);
-	else if (s->sync && !s->synced)
+	} else if (s->sync && !s->synced) {
 		enter(s, SYNCING, WRITE_MS);
-	else
+		machine_saved(m); /* for all but who asked */
+	} else {
 		complete(m);
+	}
 }
 
 static void on_written(void *user, const json_t *answer, const struct err *err)
@@ -444,6 +446,11 @@ int save_begin(struct machine *m, const struct save_want *want, save_done done, 
 	s->phase = QUIET; /* door_call has the deadline */
 	m->save = s;
 	return 0;
+}
+
+bool save_holds(const struct machine *m)
+{
+	return m->save && m->save->phase != SYNCING;
 }
 
 void save_forget(struct machine *m, const void *user)

@@ -36,6 +36,8 @@ typedef void (*save_done)(void *user, json_t *reply, const struct err *err);
 
 /* Only while the machine runs. 0, or negative with err and no call of done. */
 int save_begin(struct machine *m, const struct save_want *want, save_done done, void *user, struct err *err);
+/* Whether its programs stand still for a save, so that no session begins; not while what was written reaches the disk. */
+bool save_holds(const struct machine *m);
 /* Whoever asked is gone. */
 void save_forget(struct machine *m, const void *user);
 /* The machine ends: gives up what is under way, and tells who asked. */
