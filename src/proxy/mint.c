@@ -72,6 +72,7 @@ struct mint {
 	int spki_len;
 	char *spki_text; /* owned: the same in base64 */
 	OSSL_LIB_CTX *nothing; /* owned: a library without a provider */
+	OSSL_PROVIDER *null;   /* owned: the one that provides nothing, loaded there */
 	struct entry *bucket[BUCKETS];
 	TAILQ_HEAD(entries, entry) known, asked; /* known: most recently used first */
 	size_t nknown, nasked;
@@ -424,7 +425,8 @@ static int make_key(struct mint *m)
 	(void)EVP_EncodeBlock((uint8_t *)m->spki_text, m->spki, m->spki_len);
 	/* With none at all OpenSSL would load its default one. */
 	m->nothing = OSSL_LIB_CTX_new();
-	return m->nothing && OSSL_PROVIDER_load(m->nothing, "null") ? 0 : -ENOMEM;
+	m->null = m->nothing ? OSSL_PROVIDER_load(m->nothing, "null") : NULL;
+	return m->null ? 0 : -ENOMEM;
 }
 
 static void drop_key(struct mint *m)
@@ -432,6 +434,8 @@ static void drop_key(struct mint *m)
 	EVP_PKEY_free(m->key);
 	OPENSSL_free(m->spki);
 	free(m->spki_text);
+	if (m->null)
+		(void)OSSL_PROVIDER_unload(m->null);
 	OSSL_LIB_CTX_free(m->nothing);
 }
 
